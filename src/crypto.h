@@ -1,0 +1,22 @@
+/* Random bytes, SHA-256, HMAC-SHA-256, comparison and wiping of secrets. The one file that includes OpenSSL's headers
+ * is crypto.c. A failure of the library itself ends the process: there is nothing sane to answer without it. */
+#ifndef JOBFORGE_CRYPTO_H
+#define JOBFORGE_CRYPTO_H
+
+#include "base.h"
+
+enum { SHA256_BYTES = 32 };
+
+/* From getrandom(2); never blocks after boot. */
+void crypto_random(void *out, size_t len);
+
+void crypto_sha256(uint8_t out[SHA256_BYTES], const void *data, size_t len);
+void crypto_hmac_sha256(uint8_t out[SHA256_BYTES], struct slice key, const void *data, size_t len);
+
+/* Compares in time that depends on `len` alone. */
+bool crypto_equal(const void *a, const void *b, size_t len);
+
+/* Overwrites memory in a way that the compiler keeps. */
+void crypto_wipe(void *data, size_t len);
+
+#endif

@@ -1,0 +1,673 @@
+#include "db.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "arena.h"
+#include "log.h"
+
+enum {
+	CLIENT_GRACE = 300,     /* milliseconds that the client waits longer than the server's statement_timeout */
+	BACKOFF_FIRST = 50000,  /* microseconds until the second attempt to connect; doubled up to BACKOFF_MOST */
+	BACKOFF_MOST = 500000,
+	MAX_QUEUE = DB_MAX_RESULTS
+};
+
+/* The type ids of pg_type.dat that are not written as JSON strings; they are fixed for ever. */
+enum { OID_BOOL = 16, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_JSON = 114, OID_FLOAT4 = 700, OID_FLOAT8 = 701,
+       OID_TIMESTAMPTZ = 1184, OID_JSONB = 3802 };
+
+enum item { ITEM_SILENT, ITEM_STATEMENT, ITEM_COMMIT };
+
+struct db {
+	struct db_settings settings;
+	PGconn *conn;
+	enum item queue[MAX_QUEUE];
+	int queued;
+	bool broken;          /* something could not be queued: the connection is of no more use */
+	int64_t connected_at; /* microseconds, monotonic */
+	int64_t retry_at;
+	int64_t backoff;
+	int64_t deadline;
+	int64_t waited;
+	bool schema_differs;
+	char problem[512];
+};
+
+static const struct db_statement transaction_statements[] = {
+	{ "begin_read_only", "BEGIN TRANSACTION READ ONLY", 0 },
+	{ "begin_read_write", "BEGIN TRANSACTION READ WRITE", 0 },
+	{ "set_user", "SELECT pg_catalog.set_config('app.current_user_id', $1, true)", 1 },
+	{ "commit", "COMMIT", 0 },
+	{ "rollback", "ROLLBACK", 0 },
+};
+
+enum { BEGIN_READ_ONLY, BEGIN_READ_WRITE, SET_USER, COMMIT, ROLLBACK };
+
+static int64_t
+now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void
+set_problem(struct db *db, const char *what, const char *why)
+{
+	snprintf(db->problem, sizeof(db->problem), "%s: %s", what, why);
+	db->problem[strcspn(db->problem, "\n")] = '\0';
+}
+
+static void
+disconnect(struct db *db)
+{
+	PQfinish(db->conn);
+	db->conn = NULL;
+	db->queued = 0;
+	db->broken = false;
+}
+
+/* Waits until the socket is ready for `events`, or the deadline. Returns what is ready; 0 when it is late. */
+static int
+wait_for(struct db *db, short events)
+{
+	for (;;) {
+		struct pollfd fd = { .fd = PQsocket(db->conn), .events = events };
+		int64_t left = (db->deadline - now_us() + 999) / 1000;
+		int ready = poll(&fd, 1, left < 0 ? 0 : (int)left);
+		if (ready > 0)
+			return fd.revents;
+		if (ready < 0 && errno == EINTR)
+			continue;
+		return 0;
+	}
+}
+
+/* Sends what libpq holds. 0, or -1 when the connection is lost or the server does not read in time. */
+static int
+flush_output(struct db *db)
+{
+	for (;;) {
+		int left = PQflush(db->conn);
+		if (left == 0)
+			return 0;
+		if (left < 0)
+			return -1;
+		int ready = wait_for(db, POLLIN | POLLOUT);
+		if (ready == 0)
+			return -1;
+		/* A server that is blocked on writing to us reads nothing: take its output first. */
+		if ((ready & POLLIN) && PQconsumeInput(db->conn) == 0)
+			return -1;
+	}
+}
+
+/* The next result in *result (NULL: the end of a statement's results). -1: lost, or late. */
+static int
+next_result(struct db *db, PGresult **result)
+{
+	while (PQisBusy(db->conn)) {
+		if (wait_for(db, POLLIN) == 0 || PQconsumeInput(db->conn) == 0)
+			return -1;
+	}
+	*result = PQgetResult(db->conn);
+	return 0;
+}
+
+/* Drops the rest of the results of the current statement. */
+static int
+skip_results(struct db *db)
+{
+	PGresult *result;
+
+	for (;;) {
+		if (next_result(db, &result) != 0)
+			return -1;
+		if (result == NULL)
+			return 0;
+		PQclear(result);
+	}
+}
+
+static int
+read_sync(struct db *db)
+{
+	PGresult *result;
+
+	if (next_result(db, &result) != 0 || result == NULL)
+		return -1;
+	ExecStatusType status = PQresultStatus(result);
+	PQclear(result);
+	return status == PGRES_PIPELINE_SYNC ? 0 : -1;
+}
+
+static int
+send_sync(struct db *db, int timeout_ms)
+{
+	db->deadline = now_us() + (int64_t)timeout_ms * 1000;
+	return !db->broken && PQpipelineSync(db->conn) == 1 ? flush_output(db) : -1;
+}
+
+/* ---- connecting ---- */
+
+static PGconn *
+start_connection(const struct db_settings *settings)
+{
+	const char *names[] = { "fallback_application_name", "dbname", "client_encoding", NULL };
+	const char *values[] = { "jobforged", settings->conninfo, "UTF8", NULL };
+
+	return PQconnectStartParams(names, values, 1);
+}
+
+static int
+connect_in_time(struct db *db)
+{
+	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+
+	db->conn = start_connection(&db->settings);
+	if (db->conn == NULL) {
+		set_problem(db, "database", "out of memory");
+		return -1;
+	}
+	db->deadline = now_us() + (int64_t)db->settings.connect_timeout * 1000;
+	while (PQstatus(db->conn) != CONNECTION_BAD) {
+		if (state == PGRES_POLLING_OK)
+			return 0;
+		if (state == PGRES_POLLING_FAILED)
+			break;
+		if (wait_for(db, state == PGRES_POLLING_READING ? POLLIN : POLLOUT) == 0) {
+			set_problem(db, "database", "no answer to the connection attempt in time");
+			return -1;
+		}
+		state = PQconnectPoll(db->conn);
+	}
+	set_problem(db, "database", PQerrorMessage(db->conn));
+	return -1;
+}
+
+/* Queues what each session needs: its time limit, the schema's version, and every statement. */
+static int
+send_setup(struct db *db)
+{
+	static const char limit[] = "SELECT pg_catalog.set_config('statement_timeout', $1, false)";
+	static const char version[] = "SELECT coalesce(max(version), 0) FROM jobforge.schema_migrations";
+	char milliseconds[16];
+	const char *values[] = { milliseconds };
+
+	snprintf(milliseconds, sizeof(milliseconds), "%d", db->settings.statement_timeout);
+	if (PQsendQueryParams(db->conn, limit, 1, NULL, values, NULL, NULL, 0) != 1 ||
+	    PQsendQueryParams(db->conn, version, 0, NULL, NULL, NULL, NULL, 0) != 1)
+		return -1;
+	for (size_t i = 0; i < COUNT_OF(transaction_statements); i++)
+		if (PQsendPrepare(db->conn, transaction_statements[i].name, transaction_statements[i].sql, 0, NULL) != 1)
+			return -1;
+	for (const struct db_statement *const *s = db->settings.statements; *s != NULL; s++)
+		if (PQsendPrepare(db->conn, (*s)->name, (*s)->sql, 0, NULL) != 1 ||
+		    PQsendDescribePrepared(db->conn, (*s)->name) != 1)
+			return -1;
+	return send_sync(db, db->settings.connect_timeout + db->settings.statement_timeout);
+}
+
+/* Reads one answer of the setup; the first failure is the one to tell. */
+static PGresult *
+setup_result(struct db *db, const char *what)
+{
+	PGresult *result;
+
+	if (next_result(db, &result) != 0 || result == NULL) {
+		set_problem(db, what, "the connection was lost");
+		return NULL;
+	}
+	ExecStatusType status = PQresultStatus(result);
+	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+		if (!db->schema_differs)
+			set_problem(db, what, PQresultErrorMessage(result));
+		PQclear(result);
+		return NULL;
+	}
+	if (skip_results(db) != 0) {
+		set_problem(db, what, "the connection was lost");
+		PQclear(result);
+		return NULL;
+	}
+	return result;
+}
+
+static int
+check_schema(struct db *db)
+{
+	PGresult *result = setup_result(db, "schema");
+
+	if (result == NULL) {
+		/* No ledger at all: nothing was ever migrated here. */
+		db->schema_differs = PQstatus(db->conn) == CONNECTION_OK;
+		return -1;
+	}
+	int version = atoi(PQgetvalue(result, 0, 0));
+	PQclear(result);
+	if (version == db->settings.schema_version)
+		return 0;
+	snprintf(db->problem, sizeof(db->problem), "schema: the database is at version %d, this program needs %d; %s",
+	    version, db->settings.schema_version,
+	    version < db->settings.schema_version ? "run jobforgectl migrate" : "install the newer program");
+	db->schema_differs = true;
+	return -1;
+}
+
+static int
+check_statement(struct db *db, const struct db_statement *statement)
+{
+	PGresult *prepared = setup_result(db, statement->name);
+
+	if (prepared == NULL)
+		return -1;
+	PQclear(prepared);
+	PGresult *described = setup_result(db, statement->name);
+	if (described == NULL)
+		return -1;
+	int params = PQnparams(described);
+	PQclear(described);
+	if (params == statement->params)
+		return 0;
+	snprintf(db->problem, sizeof(db->problem), "%s: has %d parameters, declared with %d", statement->name, params,
+	    statement->params);
+	return -1;
+}
+
+static int
+check_session(struct db *db)
+{
+	static const char *const needed[][2] = { { "client_encoding", "UTF8" }, { "TimeZone", "UTC" } };
+
+	for (size_t i = 0; i < COUNT_OF(needed); i++) {
+		const char *value = PQparameterStatus(db->conn, needed[i][0]);
+		if (value == NULL || strcmp(value, needed[i][1]) != 0) {
+			snprintf(db->problem, sizeof(db->problem), "the session's %s is %s, and must be %s", needed[i][0],
+			    value == NULL ? "unknown" : value, needed[i][1]);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int
+read_setup(struct db *db)
+{
+	PGresult *result = setup_result(db, "session");
+
+	PQclear(result);
+	if (result == NULL || check_schema(db) != 0)
+		return -1;
+	for (size_t i = 0; i < COUNT_OF(transaction_statements); i++) {
+		result = setup_result(db, transaction_statements[i].name);
+		PQclear(result);
+		if (result == NULL)
+			return -1;
+	}
+	for (const struct db_statement *const *s = db->settings.statements; *s != NULL; s++)
+		if (check_statement(db, *s) != 0)
+			return -1;
+	return read_sync(db);
+}
+
+static int
+db_connect(struct db *db)
+{
+	db->schema_differs = false;
+	snprintf(db->problem, sizeof(db->problem), "database: the connection was lost while it was set up");
+	if (connect_in_time(db) != 0 || check_session(db) != 0)
+		return -1;
+	if (PQsetnonblocking(db->conn, 1) != 0 || PQenterPipelineMode(db->conn) != 1)
+		return -1;
+	if (send_setup(db) != 0 || read_setup(db) != 0)
+		return -1;
+	db->connected_at = now_us();
+	db->backoff = 0;
+	return 0;
+}
+
+static void
+note_failure(struct db *db)
+{
+	/* Said once when the trouble begins, not at every attempt. */
+	if (db->backoff == 0)
+		log_write(LOG_LEVEL_ERROR, "database", "%s", db->problem);
+	disconnect(db);
+	db->backoff = db->backoff == 0 ? BACKOFF_FIRST : db->backoff * 2;
+	if (db->backoff > BACKOFF_MOST)
+		db->backoff = BACKOFF_MOST;
+	db->retry_at = now_us() + db->backoff;
+}
+
+struct db *
+db_new(const struct db_settings *settings)
+{
+	struct db *db = calloc(1, sizeof(*db));
+
+	if (db == NULL) {
+		log_write(LOG_LEVEL_ERROR, "memory", "out of memory for the database connection");
+		exit(70);
+	}
+	db->settings = *settings;
+	return db;
+}
+
+void
+db_free(struct db *db)
+{
+	if (db == NULL)
+		return;
+	disconnect(db);
+	free(db);
+}
+
+/* A server that went away has closed the socket, and one that sent something unasked has a reason to: look before use. */
+static bool
+is_alive(struct db *db)
+{
+	struct pollfd fd = { .fd = PQsocket(db->conn), .events = POLLIN };
+
+	if (db->broken || PQstatus(db->conn) != CONNECTION_OK)
+		return false;
+	if (poll(&fd, 1, 0) == 0)
+		return true;
+	return PQconsumeInput(db->conn) == 1 && PQstatus(db->conn) == CONNECTION_OK;
+}
+
+static bool
+is_old(const struct db *db)
+{
+	return db->settings.connection_lifetime > 0 &&
+	    now_us() - db->connected_at > (int64_t)db->settings.connection_lifetime * 1000000;
+}
+
+int
+db_ready(struct db *db)
+{
+	bool failing = db->backoff > 0;
+
+	if (db->conn != NULL && is_alive(db) && !is_old(db))
+		return 0;
+	if (db->conn != NULL)
+		disconnect(db);
+	if (failing && now_us() < db->retry_at)
+		return -1;
+	if (db_connect(db) != 0) {
+		note_failure(db);
+		return -1;
+	}
+	if (failing)
+		log_write(LOG_LEVEL_INFO, "database", "connected again");
+	return 0;
+}
+
+const char *
+db_problem(const struct db *db)
+{
+	return db->problem;
+}
+
+bool
+db_schema_differs(const struct db *db)
+{
+	return db->schema_differs;
+}
+
+/* ---- transactions ---- */
+
+static void
+enqueue(struct db *db, enum item item, const struct db_statement *statement, const struct db_param params[])
+{
+	const char *values[DB_MAX_PARAMS];
+	int lengths[DB_MAX_PARAMS];
+	int formats[DB_MAX_PARAMS];
+
+	for (int i = 0; i < statement->params; i++) {
+		values[i] = params[i].data;
+		lengths[i] = (int)params[i].len;
+		formats[i] = params[i].binary;
+	}
+	if (db->broken || db->queued == MAX_QUEUE ||
+	    PQsendQueryPrepared(db->conn, statement->name, statement->params, values, lengths, formats, 0) != 1) {
+		db->broken = true;
+		return;
+	}
+	db->queue[db->queued++] = item;
+}
+
+void
+db_begin(struct db *db, enum db_mode mode, const char *user_id)
+{
+	int begin = mode == DB_READ_ONLY ? BEGIN_READ_ONLY : BEGIN_READ_WRITE;
+
+	enqueue(db, ITEM_SILENT, &transaction_statements[begin], NULL);
+	if (user_id != NULL)
+		enqueue(db, ITEM_SILENT, &transaction_statements[SET_USER], &DB_TEXT(user_id));
+}
+
+void
+db_send(struct db *db, const struct db_statement *statement, const struct db_param params[])
+{
+	enqueue(db, ITEM_STATEMENT, statement, params);
+}
+
+static void
+release_result(void *result)
+{
+	PQclear(result);
+}
+
+static const char *
+field_or_empty(const PGresult *result, int field)
+{
+	const char *value = PQresultErrorField(result, field);
+	return value == NULL ? "" : value;
+}
+
+static enum db_outcome
+outcome_of(const char *sqlstate)
+{
+	static const struct {
+		const char *sqlstate;
+		enum db_outcome outcome;
+	} outcomes[] = {
+		{ "40001", DB_RETRY }, { "40P01", DB_RETRY }, { "55P03", DB_RETRY }, { "57014", DB_TIMEOUT },
+		{ "57P01", DB_LOST },  { "57P02", DB_LOST },  { "57P03", DB_LOST },  { "57P05", DB_LOST },
+		{ "25P03", DB_LOST },  { "25006", DB_LOST }, /* a standby: a failover has happened, connect anew */
+	};
+
+	for (size_t i = 0; i < COUNT_OF(outcomes); i++)
+		if (strcmp(sqlstate, outcomes[i].sqlstate) == 0)
+			return outcomes[i].outcome;
+	return sqlstate[0] == '\0' ? DB_LOST : DB_REFUSED;
+}
+
+/* Keeps the first error; those after it are only "aborted". */
+static void
+note_error(struct db_reply *reply, PGresult *result)
+{
+	if (reply->outcome != DB_OK)
+		return;
+	snprintf(reply->error.sqlstate, sizeof(reply->error.sqlstate), "%s", field_or_empty(result, PG_DIAG_SQLSTATE));
+	reply->error.constraint = field_or_empty(result, PG_DIAG_CONSTRAINT_NAME);
+	reply->error.message = field_or_empty(result, PG_DIAG_MESSAGE_PRIMARY);
+	reply->outcome = outcome_of(reply->error.sqlstate);
+}
+
+/* Reads the answer to one item. -1: no more answers will come. */
+static int
+read_item(struct db *db, struct arena *arena, enum item item, struct db_reply *reply)
+{
+	PGresult *result;
+
+	if (next_result(db, &result) != 0 || result == NULL)
+		return -1;
+	arena_defer(arena, release_result, result);
+	switch (PQresultStatus(result)) {
+	case PGRES_TUPLES_OK:
+	case PGRES_COMMAND_OK:
+		if (item == ITEM_STATEMENT)
+			reply->results[reply->count++] = (const struct db_result *)result;
+		if (item == ITEM_COMMIT && strcmp(PQcmdStatus(result), "COMMIT") != 0)
+			return -1;
+		break;
+	case PGRES_PIPELINE_ABORTED:
+		break;
+	default:
+		note_error(reply, result);
+	}
+	return skip_results(db);
+}
+
+static int
+read_items(struct db *db, struct arena *arena, struct db_reply *reply)
+{
+	for (int i = 0; i < db->queued; i++)
+		if (read_item(db, arena, db->queue[i], reply) != 0)
+			return -1;
+	return read_sync(db);
+}
+
+/* Ends a failed transaction, so that nothing of it is left for the next user. */
+static void
+roll_back(struct db *db, struct arena *arena)
+{
+	struct db_reply reply = { 0 };
+
+	db->queued = 0;
+	enqueue(db, ITEM_SILENT, &transaction_statements[ROLLBACK], NULL);
+	if (send_sync(db, CLIENT_GRACE) != 0 || read_items(db, arena, &reply) != 0 || reply.outcome != DB_OK)
+		disconnect(db);
+}
+
+static struct db_reply
+lose(struct db *db, struct db_reply reply)
+{
+	bool late = now_us() >= db->deadline;
+
+	log_write(LOG_LEVEL_WARNING, "database", "%s; the connection is dropped",
+	    late ? "no answer in time" : "the connection was lost during a transaction");
+	disconnect(db);
+	reply.outcome = DB_LOST;
+	return reply;
+}
+
+static struct db_reply
+exchange(struct db *db, struct arena *arena, PGTransactionStatusType expected)
+{
+	struct db_reply reply = { .outcome = DB_OK, .error = { .constraint = "", .message = "" } };
+	int64_t start = now_us();
+	int done = send_sync(db, db->settings.statement_timeout + CLIENT_GRACE);
+
+	if (done == 0)
+		done = read_items(db, arena, &reply);
+	db->waited += now_us() - start;
+	if (done != 0 || PQstatus(db->conn) != CONNECTION_OK || reply.outcome == DB_LOST)
+		return lose(db, reply);
+	db->queued = 0;
+	if (reply.outcome != DB_OK && PQtransactionStatus(db->conn) != PQTRANS_IDLE)
+		roll_back(db, arena);
+	else if (reply.outcome == DB_OK && PQtransactionStatus(db->conn) != expected)
+		return lose(db, reply);
+	return reply;
+}
+
+struct db_reply
+db_flush(struct db *db, struct arena *arena)
+{
+	return exchange(db, arena, PQTRANS_INTRANS);
+}
+
+struct db_reply
+db_commit(struct db *db, struct arena *arena)
+{
+	enqueue(db, ITEM_COMMIT, &transaction_statements[COMMIT], NULL);
+	return exchange(db, arena, PQTRANS_IDLE);
+}
+
+int64_t
+db_time_taken(struct db *db)
+{
+	int64_t waited = db->waited;
+
+	db->waited = 0;
+	return waited;
+}
+
+/* ---- results ---- */
+
+static const PGresult *
+result_of(const struct db_result *result)
+{
+	return (const PGresult *)result;
+}
+
+int
+db_rows(const struct db_result *result)
+{
+	return PQntuples(result_of(result));
+}
+
+int
+db_columns(const struct db_result *result)
+{
+	return PQnfields(result_of(result));
+}
+
+const char *
+db_name(const struct db_result *result, int column)
+{
+	return PQfname(result_of(result), column);
+}
+
+enum db_type
+db_type(const struct db_result *result, int column)
+{
+	switch (PQftype(result_of(result), column)) {
+	case OID_BOOL:
+		return DB_TYPE_BOOL;
+	case OID_INT2:
+	case OID_INT4:
+	case OID_INT8:
+	case OID_FLOAT4:
+	case OID_FLOAT8:
+		return DB_TYPE_NUMBER;
+	case OID_TIMESTAMPTZ:
+		return DB_TYPE_TIME;
+	case OID_JSON:
+	case OID_JSONB:
+		return DB_TYPE_JSON;
+	default:
+		return DB_TYPE_TEXT;
+	}
+}
+
+int
+db_column(const struct db_result *result, const char *name)
+{
+	return PQfnumber(result_of(result), name);
+}
+
+struct slice
+db_value(const struct db_result *result, int row, int column)
+{
+	const PGresult *rows = result_of(result);
+
+	if (PQgetisnull(rows, row, column))
+		return (struct slice){ NULL, 0 };
+	return (struct slice){ PQgetvalue(rows, row, column), (size_t)PQgetlength(rows, row, column) };
+}
+
+struct slice
+db_get(const struct db_result *result, int row, const char *name)
+{
+	int column = db_column(result, name);
+
+	return column < 0 ? (struct slice){ NULL, 0 } : db_value(result, row, column);
+}

@@ -1,0 +1,115 @@
+/*
+ * A worker's connection to PostgreSQL: one transaction is one pipeline is one round trip. The files that include libpq's
+ * header are db.c and, for the operator's tool, dbtool.c.
+ *
+ *     db_begin(); db_send(); ...; db_commit()
+ *
+ * queues BEGIN, the user of Row Level Security, the statements and COMMIT, sends all at once and reads all answers. Nothing
+ * is believed before COMMIT's own answer. After each transaction the connection is idle, or it is dropped and made anew.
+ */
+#ifndef JOBFORGE_DB_H
+#define JOBFORGE_DB_H
+
+#include "base.h"
+
+struct arena;
+struct db;
+struct db_result; /* the rows of one statement, until the arena is reset */
+
+/* A statement, prepared once per connection. Names and tables in it are qualified with their schema. */
+struct db_statement {
+	const char *name; /* unique over the program */
+	const char *sql;
+	int params; /* how many $n it has; checked when it is prepared */
+};
+
+struct db_settings {
+	const char *conninfo;
+	int connect_timeout;     /* milliseconds */
+	int statement_timeout;   /* milliseconds, on the server; the client gives up a little later */
+	int connection_lifetime; /* seconds; 0: for ever */
+	int schema_version;      /* what jobforge.schema_migrations must say */
+	const struct db_statement *const *statements; /* every one, NULL-terminated */
+};
+
+/* Remembers the settings (which stay the caller's and outlive it); does not connect. */
+struct db *db_new(const struct db_settings *settings);
+
+/* Closes the connection and frees it. */
+void db_free(struct db *db);
+
+/*
+ * Whether the connection can take a transaction now: looks at the socket without a round trip, and (re)connects when it is
+ * closed, too old or absent, at most every so often while the server is away. 0, or -1 with the reason in db_problem().
+ */
+int db_ready(struct db *db) MUST_CHECK;
+
+/* Why db_ready() last failed, as a sentence for the operator (never for a client). */
+const char *db_problem(const struct db *db);
+
+/* Whether the last failure was a schema that this program was not built for. */
+bool db_schema_differs(const struct db *db);
+
+enum db_mode { DB_READ_ONLY, DB_READ_WRITE };
+
+struct db_param {
+	const char *data; /* NULL: SQL NULL; text is NUL-terminated */
+	size_t len;       /* used when binary */
+	bool binary;
+};
+
+#define DB_TEXT(string) ((struct db_param){ .data = (string) })
+
+enum { DB_MAX_PARAMS = 64, DB_MAX_RESULTS = 12 };
+
+enum db_outcome {
+	DB_OK,      /* committed (or, from db_flush(), answered) */
+	DB_REFUSED, /* the server refused: see error; rolled back, nothing changed */
+	DB_RETRY,   /* the server asks to try again (serialisation, deadlock, lock timeout); rolled back */
+	DB_TIMEOUT, /* took longer than statement_timeout; rolled back */
+	DB_LOST     /* no connection, or lost before COMMIT's answer: whether it committed is not known */
+};
+
+struct db_error {
+	char sqlstate[6];        /* "" when the error is libpq's own */
+	const char *constraint;  /* name, or "" */
+	const char *message;     /* the server's primary message: for the log, and for our own SQLSTATEs (class JF) the client */
+};
+
+struct db_reply {
+	enum db_outcome outcome;
+	struct db_error error;
+	int count;                                     /* one for each db_send() since the last flush or begin */
+	const struct db_result *results[DB_MAX_RESULTS];
+};
+
+/* Queues BEGIN and, when `user_id` (UUID text) is not NULL, the user of Row Level Security. After db_ready(). */
+void db_begin(struct db *db, enum db_mode mode, const char *user_id);
+
+/* Queues a statement with its `params` (statement->params of them, copied). */
+void db_send(struct db *db, const struct db_statement *statement, const struct db_param params[]);
+
+/* Sends what is queued, reads its results into the arena's keeping, and leaves the transaction open: when the outcome is not
+ * DB_OK it is over already. */
+struct db_reply db_flush(struct db *db, struct arena *arena) MUST_CHECK;
+
+/* Sends what is queued and COMMIT, and reads all results. */
+struct db_reply db_commit(struct db *db, struct arena *arena) MUST_CHECK;
+
+/* Microseconds spent waiting for the server since the last call of this. */
+int64_t db_time_taken(struct db *db);
+
+enum db_type { DB_TYPE_TEXT, DB_TYPE_BOOL, DB_TYPE_NUMBER, DB_TYPE_TIME, DB_TYPE_JSON };
+
+int db_rows(const struct db_result *result);
+int db_columns(const struct db_result *result);
+const char *db_name(const struct db_result *result, int column);
+enum db_type db_type(const struct db_result *result, int column);
+/* -1 when there is no such column. */
+int db_column(const struct db_result *result, const char *name);
+/* The value's text; data NULL for SQL NULL. */
+struct slice db_value(const struct db_result *result, int row, int column);
+/* The same by the column's name; absent too when there is no such column. */
+struct slice db_get(const struct db_result *result, int row, const char *name);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * JSON in (RFC 8259, strictly, by json-c behind a check of our own) and JSON out (an appending writer).
+ * The one file that includes json-c's header is json.c.
+ */
+#ifndef JOBFORGE_JSON_H
+#define JOBFORGE_JSON_H
+
+#include "base.h"
+
+struct arena;
+struct buffer;
+struct json; /* a value of a parsed document; lives until the arena is reset */
+
+enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+
+enum { JSON_MAX_DEPTH = 32 };
+
+/*
+ * Parses exactly one JSON text: UTF-8 without BOM, no trailing bytes but white space, at most JSON_MAX_DEPTH deep, no lone
+ * surrogates in \u escapes, no control characters in strings, numbers as RFC 8259 section 6 has them. U+0000 is allowed
+ * here: the field that holds it refuses it. A repeated key: the last one counts.
+ * On failure returns NULL and points *error at a sentence for the client (static or in the arena) that names the
+ * offset, with no bytes of the text itself. A document that is just `null` yields a value of type JSON_NULL.
+ */
+struct json *json_parse(struct arena *arena, const char *text, size_t len, const char **error) MUST_CHECK;
+
+enum json_type json_type(const struct json *value);
+bool json_bool(const struct json *value);
+
+/* The string's bytes; may hold NUL bytes. Only for JSON_STRING. */
+struct slice json_string(const struct json *value);
+
+/* True and *out when the number is an integer within int64_t, as written (1, -3; not 1.0, 1e3). */
+bool json_integer(const struct json *value, int64_t *out) MUST_CHECK;
+
+/* True and *out when the number is finite as a double. */
+bool json_double(const struct json *value, double *out) MUST_CHECK;
+
+size_t json_length(const struct json *array);
+struct json *json_at(const struct json *array, size_t index);
+
+/* Members of an object in the order of their keys; start with a zeroed cursor; false after the last. */
+struct json_cursor {
+	const void *entry;
+	bool started;
+	struct slice key;
+	struct json *value;
+};
+bool json_next(const struct json *object, struct json_cursor *cursor) MUST_CHECK;
+
+/* The member `key`, or NULL when there is none. (A member that is null gives a value of type JSON_NULL.) */
+struct json *json_get(const struct json *object, const char *key);
+
+/*
+ * Appends `text` as a JSON string with its quotes. `text` is valid UTF-8 (all text in the database is); '"', '\\' and
+ * control characters are escaped, and U+2028/2029 are not (JSON allows them).
+ */
+void json_write_string(struct buffer *out, const char *text, size_t len);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * Every error that the product answers with: problem details (RFC 9457), one row each, and the one table from SQLSTATE and
+ * constraint to them. No SQL, no row data, no version is ever in one.
+ */
+#ifndef JOBFORGE_PROBLEM_H
+#define JOBFORGE_PROBLEM_H
+
+#include "base.h"
+
+struct arena;
+struct db_error;
+
+enum problem {
+	PROBLEM_BAD_REQUEST,
+	PROBLEM_BAD_JSON,
+	PROBLEM_BAD_QUERY,
+	PROBLEM_BAD_CURSOR,
+	PROBLEM_UNAUTHORIZED,
+	PROBLEM_BAD_CREDENTIALS,
+	PROBLEM_BAD_REFRESH_TOKEN,
+	PROBLEM_WRONG_PASSWORD,
+	PROBLEM_NOT_FOUND,
+	PROBLEM_METHOD_NOT_ALLOWED,
+	PROBLEM_EMAIL_TAKEN,
+	PROBLEM_CONFLICT,
+	PROBLEM_PHASE_ORDER,
+	PROBLEM_IDEMPOTENCY_BUSY,
+	PROBLEM_IDEMPOTENCY_MISMATCH,
+	PROBLEM_PRECONDITION_FAILED,
+	PROBLEM_TOO_LARGE,
+	PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+	PROBLEM_MISDIRECTED,
+	PROBLEM_VALIDATION,
+	PROBLEM_TOO_MANY_ATTEMPTS,
+	PROBLEM_INTERNAL,
+	PROBLEM_UNAVAILABLE,
+	PROBLEM_COUNT
+};
+
+struct problem_kind {
+	int status;
+	const char *slug; /* `type` is /problems/<slug> */
+	const char *title;
+	const char *detail; /* what is said when there is nothing more precise to say */
+};
+
+const struct problem_kind *problem_kind(enum problem problem);
+
+/* The faults of one request, gathered so that all are told at once. */
+struct faults {
+	struct arena *arena;
+	int count;
+	struct fault *first;
+	struct fault **end;
+};
+
+struct fault {
+	const char *pointer; /* JSON pointer (RFC 6901) into the body */
+	const char *detail;
+	struct fault *next;
+};
+
+enum { FAULTS_MAX = 100 };
+
+void faults_init(struct faults *faults, struct arena *arena);
+
+/* Notes a fault at `pointer` (kept as given; a string that lives as long as the arena); those over FAULTS_MAX are dropped. */
+void faults_add(struct faults *faults, const char *pointer, const char *detail_format, ...) PRINTF_LIKE(3, 4);
+
+/* The problem that a refusal of the database is. Constraints that a body can violate add to `faults` and give
+ * PROBLEM_VALIDATION. PROBLEM_INTERNAL for what should never happen; it is logged here. */
+enum problem problem_of_error(const struct db_error *error, struct faults *faults);
+
+#endif

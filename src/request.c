@@ -1,0 +1,115 @@
+#include "request.h"
+
+#include <stdlib.h>
+
+#include "arena.h"
+#include "crypto.h"
+#include "encode.h"
+#include "fcgi.h"
+
+struct parameters {
+	struct slice method;
+	struct slice request_id;
+	struct slice content_length;
+};
+
+/* The parameters that nginx/jobforge.conf.in sends; anything else is passed over. */
+static void
+take_parameter(struct request *request, struct parameters *parameters, const char *parameter)
+{
+	const struct {
+		struct slice name;
+		struct slice *value;
+	} known[] = {
+		{ SLICE("REQUEST_METHOD="), &parameters->method },
+		{ SLICE("REQUEST_URI="), &request->uri },
+		{ SLICE("REQUEST_ID="), &parameters->request_id },
+		{ SLICE("CONTENT_TYPE="), &request->content_type },
+		{ SLICE("CONTENT_LENGTH="), &parameters->content_length },
+		{ SLICE("HTTP_AUTHORIZATION="), &request->authorization },
+		{ SLICE("HTTP_IF_MATCH="), &request->if_match },
+		{ SLICE("HTTP_IF_NONE_MATCH="), &request->if_none_match },
+		{ SLICE("HTTP_IDEMPOTENCY_KEY="), &request->idempotency_key },
+		{ SLICE("HTTP_ACCEPT="), &request->accept },
+		{ SLICE("HTTP_COOKIE="), &request->cookie },
+		{ SLICE("HTTP_X_REQUESTED_WITH="), &request->requested_with },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(known); i++) {
+		if (strncmp(parameter, known[i].name.data, known[i].name.len) == 0) {
+			*known[i].value = slice_of(parameter + known[i].name.len);
+			return;
+		}
+	}
+}
+
+static void
+split_uri(struct request *request)
+{
+	const char *mark = request->uri.len == 0 ? NULL : memchr(request->uri.data, '?', request->uri.len);
+
+	request->path = request->uri;
+	if (mark == NULL)
+		return;
+	request->path.len = (size_t)(mark - request->uri.data);
+	request->query = (struct slice){ mark + 1, request->uri.len - request->path.len - 1 };
+}
+
+/* The web server's id when it is one, else a new one: the log and the answer must never carry a stranger's bytes. */
+static void
+take_id(struct request *request, struct slice id)
+{
+	static const char allowed[] = "0123456789abcdefABCDEFGHIJKLMNOPQRSTUVWXYZghijklmnopqrstuvwxyz-_.";
+	uint8_t random[16];
+
+	if (id.len > 0 && id.len <= REQUEST_ID_MAX && strspn(id.data, allowed) == id.len) {
+		memcpy(request->id, id.data, id.len + 1);
+		return;
+	}
+	crypto_random(random, sizeof(random));
+	hex_encode(request->id, random, sizeof(random));
+}
+
+static size_t
+body_limit(const struct request *request)
+{
+	static const struct slice auth = SLICE("/api/v1/auth/");
+	bool is_auth = request->path.len >= auth.len && memcmp(request->path.data, auth.data, auth.len) == 0;
+
+	return is_auth ? REQUEST_AUTH_BODY_MAX : REQUEST_BODY_MAX;
+}
+
+static void
+read_body(struct request *request, struct fcgi *conn, struct arena *arena, struct slice content_length)
+{
+	char trash[16];
+	char *end = NULL;
+	unsigned long length = content_length.len == 0 ? 0 : strtoul(content_length.data, &end, 10);
+
+	if ((end != NULL && *end != '\0') || length > body_limit(request)) {
+		request->fault = REQUEST_TOO_LARGE;
+		return;
+	}
+	char *body = arena_alloc(arena, length + 1);
+	size_t got = fcgi_read(conn, body, length);
+	request->body = (struct slice){ body, got };
+	if (got < length)
+		request->fault = REQUEST_CUT_OFF;
+	/* libfcgi must have seen the end of the stream before the connection's next request. */
+	else if (fcgi_read(conn, trash, sizeof(trash)) != 0)
+		request->fault = REQUEST_TOO_LARGE;
+}
+
+void
+request_read(struct request *request, struct fcgi *conn, struct arena *arena)
+{
+	struct parameters parameters = { 0 };
+
+	*request = (struct request){ 0 };
+	for (const char *const *parameter = fcgi_params(conn); *parameter != NULL; parameter++)
+		take_parameter(request, &parameters, *parameter);
+	request->method = http_method_of(parameters.method);
+	split_uri(request);
+	take_id(request, parameters.request_id);
+	read_body(request, conn, arena, parameters.content_length);
+}

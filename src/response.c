@@ -1,0 +1,111 @@
+#include "response.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "fcgi.h"
+#include "http.h"
+#include "json.h"
+#include "request.h"
+
+const char MEDIA_JSON[] = "application/json";
+static const char MEDIA_PROBLEM[] = "application/problem+json";
+
+void
+response_reset(struct response *response)
+{
+	response->status = 200;
+	response->content_type = MEDIA_JSON;
+	response->cacheable = false;
+	buffer_clear(&response->headers);
+	buffer_clear(&response->body);
+}
+
+void
+response_free(struct response *response)
+{
+	buffer_free(&response->headers);
+	buffer_free(&response->body);
+}
+
+void
+response_header(struct response *response, const char *name, const char *value_format, ...)
+{
+	char value[2560];
+	va_list args;
+
+	va_start(args, value_format);
+	(void)vsnprintf(value, sizeof(value), value_format, args);
+	va_end(args);
+	buffer_puts(&response->headers, name);
+	BUFFER_LITERAL(&response->headers, ": ");
+	buffer_puts(&response->headers, value);
+	BUFFER_LITERAL(&response->headers, "\r\n");
+}
+
+static void
+write_member(struct buffer *out, const char *name, const char *value)
+{
+	buffer_printf(out, ",\"%s\":", name);
+	json_write_string(out, value, strlen(value));
+}
+
+static void
+write_faults(struct buffer *out, const struct faults *faults)
+{
+	if (faults == NULL || faults->first == NULL)
+		return;
+	BUFFER_LITERAL(out, ",\"errors\":[");
+	for (const struct fault *fault = faults->first; fault != NULL; fault = fault->next) {
+		BUFFER_LITERAL(out, "{\"pointer\":");
+		json_write_string(out, fault->pointer, strlen(fault->pointer));
+		write_member(out, "detail", fault->detail);
+		buffer_puts(out, fault->next == NULL ? "}" : "},");
+	}
+	BUFFER_LITERAL(out, "]");
+}
+
+int
+response_problem(struct response *response, const struct request *request, enum problem problem,
+    const struct faults *faults, const char *detail)
+{
+	const struct problem_kind *kind = problem_kind(problem);
+	struct buffer *out = &response->body;
+
+	response->status = kind->status;
+	response->content_type = MEDIA_PROBLEM;
+	response->cacheable = false;
+	buffer_clear(out);
+	buffer_printf(out, "{\"type\":\"/problems/%s\"", kind->slug);
+	write_member(out, "title", kind->title);
+	buffer_printf(out, ",\"status\":%d", kind->status);
+	write_member(out, "detail", detail == NULL ? kind->detail : detail);
+	write_member(out, "instance", request->id);
+	write_faults(out, faults);
+	BUFFER_LITERAL(out, "}");
+	if (kind->status == 401)
+		response_header(response, "WWW-Authenticate", "Bearer%s",
+		    problem == PROBLEM_UNAUTHORIZED && request->authorization.len > 0 ? " error=\"invalid_token\"" : "");
+	if (kind->status == 503)
+		response_header(response, "Retry-After", "1");
+	return kind->status;
+}
+
+void
+response_send(const struct response *response, const struct request *request, struct fcgi *conn)
+{
+	char head[256];
+	int len = snprintf(head, sizeof(head), "Status: %d %s\r\nCache-Control: %s\r\n", response->status,
+	    http_reason(response->status), response->cacheable ? "private, no-cache" : "no-store");
+
+	fcgi_write(conn, head, (size_t)len);
+	if (response->content_type != NULL) {
+		len = snprintf(head, sizeof(head), "Content-Type: %s\r\nContent-Length: %zu\r\n", response->content_type,
+		    response->body.len);
+		fcgi_write(conn, head, (size_t)len);
+	}
+	fcgi_write(conn, response->headers.data, response->headers.len);
+	fcgi_write(conn, "\r\n", 2);
+	if (request->method != HTTP_HEAD && response->content_type != NULL)
+		fcgi_write(conn, response->body.data, response->body.len);
+}

@@ -15,7 +15,7 @@ struct conf {
 	char *admin_database;      /* of jobforgectl migrate, a role that may create roles; default: `database` */
 	int connect_timeout;       /* milliseconds, 1..10000, default 1000 */
 	int statement_timeout;     /* milliseconds, 100..4500, default 4000: a request never hangs over 5 s */
-	int connection_lifetime;   /* seconds, 0 = for ever, default 3600 (pool_recycle of the requirement) */
+	int connection_lifetime;   /* seconds, 0..31536000, 0 = for ever, default 3600 (pool_recycle of the requirement) */
 
 	/* Processes */
 	char *api_socket;          /* unix socket path, default <runstatedir>/jobforge/api.sock */

@@ -1,0 +1,15 @@
+/* Connection strings as text, for files that know nothing of libpq. */
+#ifndef JOBFORGE_CONNINFO_H
+#define JOBFORGE_CONNINFO_H
+
+#include "base.h"
+
+struct buffer;
+
+/*
+ * Appends a libpq connection string (keyword=value pairs or a URI) with "***" for each secret in it. It hides too much
+ * rather than too little: of a string that libpq would not take, nothing is shown but "***".
+ */
+void conninfo_mask(struct buffer *out, const char *conninfo);
+
+#endif

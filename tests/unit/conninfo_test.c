@@ -1,0 +1,68 @@
+/* No password of a connection string is ever shown. */
+#include "buffer.h"
+#include "conninfo.h"
+#include "tap.h"
+
+static const struct {
+	const char *given;
+	const char *shown;
+} cases[] = {
+	{ "", "" },
+	{ "  ", "" },
+	{ "host=/run/postgresql dbname=jobforge", "host=/run/postgresql dbname=jobforge" },
+	{ "host=a  user = b", "host=a user=b" },
+	{ "password=secret", "password=***" },
+	{ "password=", "password=***" },
+	{ "host=a password=secret dbname=b", "host=a password=*** dbname=b" },
+	{ "password = secret dbname=b", "password=*** dbname=b" },
+	{ "password='with blank' dbname=b", "password=*** dbname=b" },
+	{ "password='it\\'s one' dbname=b", "password=*** dbname=b" },
+	{ "password='ends in \\\\' dbname=b", "password=*** dbname=b" },
+	{ "password=blank\\ inside dbname=b", "password=*** dbname=b" },
+	{ "password=end\\", "password=***" },
+	{ "sslpassword=secret", "sslpassword=***" },
+	{ "PASSWORD=secret", "PASSWORD=***" },
+	{ "oauth_client_secret=s scram_client_key=k", "oauth_client_secret=*** scram_client_key=***" },
+	{ "application_name='two words' user=b", "application_name='two words' user=b" },
+	{ "password=two words", "***" },
+	{ "password='not closed", "***" },
+	{ "password='not closed\\'", "***" },
+	{ "pass word=secret", "***" },
+	{ "=secret", "***" },
+	{ "secret", "***" },
+	{ "postgresql://", "postgresql://" },
+	{ "postgresql://host/db", "postgresql://host/db" },
+	{ "postgresql://host:5432/db?sslmode=require", "postgresql://host:5432/db?sslmode=require" },
+	{ "postgresql://user@host:5432/db", "postgresql://user@host:5432/db" },
+	{ "postgresql://user:secret@host:5432/db", "postgresql://user:***@host:5432/db" },
+	{ "postgres://user:secret@host", "postgres://user:***@host" },
+	{ "postgresql://user:@host", "postgresql://user:***@host" },
+	{ "postgresql://:secret@host", "postgresql://:***@host" },
+	{ "postgresql://user:sec:ret@host", "postgresql://user:***@host" },
+	{ "postgresql://user:sec/ret@host/db", "postgresql://user:***@host/db" },
+	{ "postgresql://user:sec@ret@host/db", "postgresql://user:***@host/db" },
+	{ "postgresql://user:sec?ret@host/db", "***" },
+	{ "postgresql://host:5432/db?password=sec@ret", "***" },
+	{ "postgresql://host/db?password=secret", "postgresql://host/db?password=***" },
+	{ "postgresql://host/db?password=sec=ret&user=a", "postgresql://host/db?password=***&user=a" },
+	{ "postgresql://host/db?user=a&sslpassword=secret&", "postgresql://host/db?user=a&sslpassword=***&" },
+	{ "postgresql://host/db?pass%77ord=secret", "postgresql://host/db?pass%77ord=***" },
+	{ "postgresql://host/db?", "postgresql://host/db?" },
+	{ "postgresql://host/db?user&", "postgresql://host/db?user&" },
+	{ "mysql://user:secret@host", "***" },
+};
+
+int
+main(void)
+{
+	struct buffer out = { 0 };
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		buffer_clear(&out);
+		buffer_puts(&out, "before ");
+		conninfo_mask(&out, cases[i].given);
+		is_slice((struct slice){ out.data + 7, out.len - 7 }, cases[i].shown, "%s", cases[i].given);
+	}
+	ok(memcmp(out.data, "before ", 7) == 0, "what was in the buffer stays");
+	buffer_free(&out);
+	return done();
+}

@@ -11,16 +11,24 @@ struct arena;
 struct buffer;
 struct json; /* a value of a parsed document; lives until the arena is reset */
 
+/* libjansson, which libjwt uses, has functions named json_string and json_integer too. Hidden, ours are not taken for
+ * them when the program is loaded. */
+#pragma GCC visibility push(hidden)
+
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
-enum { JSON_MAX_DEPTH = 32 };
+enum {
+	JSON_MAX_DEPTH = 32,
+	JSON_MAX_CONTAINERS = 10000 /* arrays and objects of one text: "{}" is 2 bytes sent and 900 kept */
+};
 
 /*
- * Parses exactly one JSON text: UTF-8 without BOM, no trailing bytes but white space, at most JSON_MAX_DEPTH deep, no lone
- * surrogates in \u escapes, no control characters in strings, numbers as RFC 8259 section 6 has them. U+0000 is allowed
- * here: the field that holds it refuses it. A repeated key: the last one counts.
- * On failure returns NULL and points *error at a sentence for the client (static or in the arena) that names the
- * offset, with no bytes of the text itself. A document that is just `null` yields a value of type JSON_NULL.
+ * Parses exactly one JSON text: UTF-8 without BOM, no trailing bytes but white space, at most JSON_MAX_DEPTH deep with
+ * JSON_MAX_CONTAINERS arrays and objects, no lone surrogates in \u escapes, no control characters in strings, numbers
+ * as RFC 8259 section 6 has them. U+0000 is allowed in a string, and the field that holds it refuses it; a key that
+ * holds it is refused here. A repeated key: the last one counts. On failure returns NULL and points *error at a
+ * sentence for the client (static or in the arena) that names the offset, with no bytes of the text itself. A document
+ * that is just `null` yields a value of type JSON_NULL.
  */
 struct json *json_parse(struct arena *arena, const char *text, size_t len, const char **error) MUST_CHECK;
 
@@ -56,5 +64,7 @@ struct json *json_get(const struct json *object, const char *key);
  * control characters are escaped, and U+2028/2029 are not (JSON allows them).
  */
 void json_write_string(struct buffer *out, const char *text, size_t len);
+
+#pragma GCC visibility pop
 
 #endif

@@ -29,10 +29,11 @@ test_line(void)
 {
 	char line[1024];
 	run_child(write_plain, (char[]){ "the \"worker\"" }, line, sizeof(line));
-	ok(matches(line, "^\\{\"time\":\"20[0-9]{2}-[01][0-9]-[0-3][0-9]T"
-	                 "[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{6}Z\","
-	                 "\"level\":\"warning\",\"pid\":[1-9][0-9]*,\"event\":\"slow_start\","
-	                 "\"message\":\"the \\\\\"worker\\\\\" took 7 s\"\\}\n$"),
+	ok(matches(line,
+	       "^\\{\"time\":\"20[0-9]{2}-[01][0-9]-[0-3][0-9]T"
+	       "[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{6}Z\","
+	       "\"level\":\"warning\",\"pid\":[1-9][0-9]*,\"event\":\"slow_start\","
+	       "\"message\":\"the \\\\\"worker\\\\\" took 7 s\"\\}\n$"),
 	    "a line has time, level, pid, event and message: %s", line);
 }
 
@@ -130,7 +131,9 @@ test_quote(void)
 		{ "a\0b", 3, "\"a\\u0000b\"" },
 		{ "\x7f", 1, "\"\\u007f\"" },
 		{ "\xC3\xBC \xE2\x82\xAC \xF0\x9F\x98\x80", 11, "\"\xC3\xBC \xE2\x82\xAC \xF0\x9F\x98\x80\"" },
-		{ "\xC2\x9B" "31m", 5, "\"\\u00c2\\u009b31m\"" },
+		{ "\xC2\x9B"
+		  "31m",
+		    5, "\"\\u00c2\\u009b31m\"" },
 		{ "\xC2\xA0", 2, "\"\xC2\xA0\"" },
 		{ "\xFF\xFE", 2, "\"\\u00ff\\u00fe\"" },
 		{ "\xC0\xAF", 2, "\"\\u00c0\\u00af\"" },

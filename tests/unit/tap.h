@@ -11,8 +11,8 @@ void plan(int count);
 bool ok(bool condition, const char *format, ...) PRINTF_LIKE(2, 3);
 bool is_int(long long got, long long want, const char *format, ...) PRINTF_LIKE(3, 4);
 bool is_string(const char *got, const char *want, const char *format, ...) PRINTF_LIKE(3, 4);
-bool is_bytes(const void *got, size_t got_len, const void *want, size_t want_len, const char *format, ...)
-    PRINTF_LIKE(5, 6);
+bool
+is_bytes(const void *got, size_t got_len, const void *want, size_t want_len, const char *format, ...) PRINTF_LIKE(5, 6);
 bool is_slice(struct slice got, const char *want, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* Reports one test as left out, for a reason. */

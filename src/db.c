@@ -207,10 +207,11 @@ send_setup(struct db *db)
 	for (size_t i = 0; i < COUNT_OF(transaction_statements); i++)
 		if (PQsendPrepare(db->conn, transaction_statements[i].name, transaction_statements[i].sql, 0, NULL) != 1)
 			return -1;
-	for (const struct db_statement *const *s = db->settings.statements; *s != NULL; s++)
-		if (PQsendPrepare(db->conn, (*s)->name, (*s)->sql, 0, NULL) != 1 ||
-		    PQsendDescribePrepared(db->conn, (*s)->name) != 1)
-			return -1;
+	for (const struct db_statement *const *table = db->settings.tables; *table != NULL; table++)
+		for (const struct db_statement *s = *table; s->name != NULL; s++)
+			if (PQsendPrepare(db->conn, s->name, s->sql, 0, NULL) != 1 ||
+			    PQsendDescribePrepared(db->conn, s->name) != 1)
+				return -1;
 	return send_sync(db, db->settings.connect_timeout + db->settings.statement_timeout);
 }
 
@@ -310,9 +311,10 @@ read_setup(struct db *db)
 		if (result == NULL)
 			return -1;
 	}
-	for (const struct db_statement *const *s = db->settings.statements; *s != NULL; s++)
-		if (check_statement(db, *s) != 0)
-			return -1;
+	for (const struct db_statement *const *table = db->settings.tables; *table != NULL; table++)
+		for (const struct db_statement *s = *table; s->name != NULL; s++)
+			if (check_statement(db, s) != 0)
+				return -1;
 	return read_sync(db);
 }
 

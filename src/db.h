@@ -16,7 +16,7 @@ struct arena;
 struct db;
 struct db_result; /* the rows of one statement, until the arena is reset */
 
-/* A statement, prepared once per connection. Names and tables in it are qualified with their schema. */
+/* A statement, prepared once per connection. Tables of them end with a row without a name. */
 struct db_statement {
 	const char *name; /* unique over the program */
 	const char *sql;
@@ -29,7 +29,7 @@ struct db_settings {
 	int statement_timeout;   /* milliseconds, on the server; the client gives up a little later */
 	int connection_lifetime; /* seconds; 0: for ever */
 	int schema_version;      /* what jobforge.schema_migrations must say */
-	const struct db_statement *const *statements; /* every one, NULL-terminated */
+	const struct db_statement *const *tables; /* of statements; NULL-terminated */
 };
 
 /* Remembers the settings (which stay the caller's and outlive it); does not connect. */
@@ -42,7 +42,7 @@ void db_free(struct db *db);
  * Whether the connection can take a transaction now: looks at the socket without a round trip, and (re)connects when it is
  * closed, too old or absent, at most every so often while the server is away. 0, or -1 with the reason in db_problem().
  */
-int db_ready(struct db *db) MUST_CHECK;
+int db_ready(struct db *db);
 
 /* Why db_ready() last failed, as a sentence for the operator (never for a client). */
 const char *db_problem(const struct db *db);

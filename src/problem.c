@@ -40,7 +40,7 @@ static const struct problem_kind kinds[PROBLEM_COUNT] = {
 	    "Too many failed attempts for this email. Try again later." },
 	[PROBLEM_INTERNAL] = { 500, "internal", "Internal error", "Something went wrong here; the log has the details." },
 	[PROBLEM_UNAVAILABLE] = { 503, "unavailable", "Not available",
-	    "The database does not answer. Nothing is known to have changed; try again." },
+	    "The database does not answer. Nothing has changed; try again." },
 };
 
 /* What a constraint's violation means to the client; a constraint that is not here is our own fault. */

@@ -75,6 +75,7 @@ response_problem(struct response *response, const struct request *request, enum 
 	response->status = kind->status;
 	response->content_type = MEDIA_PROBLEM;
 	response->cacheable = false;
+	buffer_clear(&response->headers);
 	buffer_clear(out);
 	buffer_printf(out, "{\"type\":\"/problems/%s\"", kind->slug);
 	write_member(out, "title", kind->title);

@@ -27,7 +27,7 @@ void response_free(struct response *response);
 void response_header(struct response *response, const char *name, const char *value_format, ...) PRINTF_LIKE(3, 4);
 
 /*
- * Makes it a problem, dropping whatever body was there; returns its status. `detail` NULL takes the problem's own. `faults`
+ * Makes it a problem, dropping whatever headers and body were there; returns its status. `detail` NULL takes the problem's own. `faults`
  * (NULL or empty: none) become the member "errors". 401 gets WWW-Authenticate, 503 Retry-After.
  */
 int response_problem(struct response *response, const struct request *request, enum problem problem,

@@ -1,0 +1,32 @@
+#include "api.h"
+
+#include <assert.h>
+
+static const struct endpoint *const resources[] = {
+	application_endpoints, /* the most used first */
+	me_endpoints,
+	auth_endpoints,
+	operation_endpoints,
+};
+
+const struct db_statement *const api_statements[] = {
+	engine_statements,
+	operation_statements,
+	auth_statements,
+	me_statements,
+	application_statements,
+	NULL,
+};
+
+void
+api_endpoints(struct endpoint out[API_MAX_ENDPOINTS])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < COUNT_OF(resources); i++)
+		for (const struct endpoint *endpoint = resources[i]; endpoint->path != NULL; endpoint++) {
+			assert(count < API_MAX_ENDPOINTS - 1);
+			out[count++] = *endpoint;
+		}
+	out[count] = (struct endpoint){ 0 };
+}

@@ -1,0 +1,26 @@
+/* The whole API: the resources' tables put together. */
+#ifndef JOBFORGE_API_H
+#define JOBFORGE_API_H
+
+#include "db.h"
+#include "endpoint.h"
+
+/* Every endpoint, ended by one without a path. In static memory of the caller's choice: `out` has room for API_MAX_ENDPOINTS. */
+enum { API_MAX_ENDPOINTS = 64 };
+void api_endpoints(struct endpoint out[API_MAX_ENDPOINTS]);
+
+/* Every table of statements, NULL-terminated. */
+extern const struct db_statement *const api_statements[];
+
+/* What the resources offer to the two above, one file each. */
+extern const struct endpoint operation_endpoints[];
+extern const struct endpoint auth_endpoints[];
+extern const struct endpoint me_endpoints[];
+extern const struct endpoint application_endpoints[];
+
+extern const struct db_statement operation_statements[];
+extern const struct db_statement auth_statements[];
+extern const struct db_statement me_statements[];
+extern const struct db_statement application_statements[];
+
+#endif

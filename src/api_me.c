@@ -1,0 +1,153 @@
+/* The user: /api/v1/me. */
+#include "api.h"
+#include "arena.h"
+#include "conf.h"
+#include "password.h"
+#include "request.h"
+#include "response.h"
+
+static const struct field patch_body[] = {
+	{ .name = "email", .type = FIELD_EMAIL, .about = "Kept in lower case." },
+	{ .name = "full_name", .type = FIELD_TEXT, .min = 1, .max = 255, .about = "The user's name." },
+	{ 0 },
+};
+
+static const struct field password_body[] = {
+	{ .name = "current_password", .type = FIELD_PASSWORD, .required = true, .max = 1024,
+	    .about = "The password until now." },
+	{ .name = "new_password", .type = FIELD_PASSWORD, .required = true, .min = PASSWORD_MIN, .max = PASSWORD_MAX,
+	    .about = "8 to 72 bytes." },
+	{ 0 },
+};
+
+static const struct field delete_body[] = {
+	{ .name = "password", .type = FIELD_PASSWORD, .required = true, .max = 1024, .about = "The password." },
+	{ 0 },
+};
+
+#define COLUMNS "u.id, u.email, u.full_name, u.created_at, u.updated_at, u.xmin::text AS _etag"
+
+enum { GET, LOCK, UPDATE, ATTEMPT, SUCCEEDED, CHANGE_PASSWORD, REVOKE_ALL, DELETE };
+
+/* Row Level Security leaves one row of users: the signed-in one. */
+const struct db_statement me_statements[] = {
+	[GET] = { "me_get", "SELECT " COLUMNS " FROM public.users u", 0 },
+	[LOCK] = { "me_lock", "SELECT 1 FROM public.users u FOR UPDATE", 0 },
+	[UPDATE] = { "me_update",
+	    "UPDATE public.users u SET email = CASE WHEN $1 THEN $2 ELSE u.email END,"
+	    " full_name = CASE WHEN $3 THEN $4 ELSE u.full_name END"
+	    " WHERE $5::text[] IS NULL OR u.xmin::text = ANY ($5) RETURNING " COLUMNS,
+	    5 },
+	/* Guessing the password with a stolen access token counts as guessing at the login does. */
+	[ATTEMPT] = { "me_attempt",
+	    "SELECT l.password_hash, l.retry_after, u.email FROM public.users u,"
+	    " LATERAL jobforge.login_begin(u.email, $1::text::int, $2::text::int) l",
+	    2 },
+	[SUCCEEDED] = { "me_attempt_succeeded", "SELECT jobforge.login_succeeded($1)", 1 },
+	[CHANGE_PASSWORD] = { "me_change_password",
+	    "UPDATE public.users u SET password_hash = $2 WHERE u.password_hash = $1 RETURNING u.id", 2 },
+	[REVOKE_ALL] = { "me_revoke_all", "SELECT jobforge.sessions_revoke_all()", 0 },
+	[DELETE] = { "me_delete", "DELETE FROM public.users u WHERE u.password_hash = $1 RETURNING u.id", 1 },
+	{ 0 },
+};
+
+#define STATEMENT(index) (&me_statements[index])
+
+struct confirmed {
+	const char *hash; /* the one that the password matched */
+	const char *email;
+};
+
+/* Whether `password` is the user's own. 0, or the response is made and its status returned. */
+static int
+confirm_password(struct call *call, const char *password, struct confirmed *confirmed)
+{
+	const struct conf *conf = call->service->conf;
+	const struct db_param limits[] = { DB_TEXT(arena_printf(call->arena, "%d", conf->login_attempts)),
+		DB_TEXT(arena_printf(call->arena, "%d", conf->login_window)) };
+	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(ATTEMPT), limits }, 1);
+
+	if (reply.outcome != DB_OK)
+		return endpoint_refuse(call, &reply);
+	const struct db_result *row = reply.results[0];
+	if (db_rows(row) == 0)
+		return endpoint_problem(call, PROBLEM_UNAUTHORIZED, NULL);
+	struct slice retry_after = db_get(row, 0, "retry_after");
+	if (retry_after.data != NULL && !slice_is(retry_after, "0")) {
+		int status = endpoint_problem(call, PROBLEM_TOO_MANY_ATTEMPTS, NULL);
+		response_header(call->response, "Retry-After", "%s", retry_after.data);
+		return status;
+	}
+	*confirmed = (struct confirmed){ db_get(row, 0, "password_hash").data, db_get(row, 0, "email").data };
+	bool right = strlen(password) <= PASSWORD_MAX &&
+	    password_verify(confirmed->hash, slice_of(password), conf->bcrypt_cost);
+	return right ? 0 : endpoint_problem(call, PROBLEM_WRONG_PASSWORD, NULL);
+}
+
+/* Answers 204, or that the password was changed by another request meanwhile. */
+static int
+answer_done(struct call *call, const struct db_reply *reply)
+{
+	if (reply->outcome != DB_OK)
+		return endpoint_refuse(call, reply);
+	if (db_rows(reply->results[0]) == 0)
+		return endpoint_problem(call, PROBLEM_WRONG_PASSWORD, NULL);
+	call->response->content_type = NULL;
+	return call->response->status = 204;
+}
+
+static int
+handle_password(struct call *call)
+{
+	struct confirmed confirmed;
+	char hash[PASSWORD_HASH_SIZE];
+	int status = confirm_password(call, call->values[0].text, &confirmed);
+
+	if (status != 0)
+		return status;
+	if (password_hash(hash, slice_of(call->values[1].text), call->service->conf->bcrypt_cost) != 0)
+		return endpoint_problem(call, PROBLEM_INTERNAL, NULL);
+	const struct db_param change[] = { DB_TEXT(confirmed.hash), DB_TEXT(hash) };
+	const struct step steps[] = { { STATEMENT(CHANGE_PASSWORD), change }, { STATEMENT(REVOKE_ALL), NULL },
+		{ STATEMENT(SUCCEEDED), &DB_TEXT(confirmed.email) } };
+	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, steps, 3);
+	return answer_done(call, &reply);
+}
+
+static int
+handle_delete(struct call *call)
+{
+	struct confirmed confirmed;
+	int status = confirm_password(call, call->values[0].text, &confirmed);
+
+	if (status != 0)
+		return status;
+	const struct step steps[] = { { STATEMENT(DELETE), &DB_TEXT(confirmed.hash) },
+		{ STATEMENT(SUCCEEDED), &DB_TEXT(confirmed.email) } };
+	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, steps, 2);
+	return answer_done(call, &reply);
+}
+
+/* The token of a user who is gone: the row that every user has is not there. */
+static int
+handle_get(struct call *call)
+{
+	struct db_reply reply = endpoint_transact(call, DB_READ_ONLY, &(struct step){ STATEMENT(GET), NULL }, 1);
+
+	if (reply.outcome != DB_OK)
+		return endpoint_refuse(call, &reply);
+	if (db_rows(reply.results[0]) == 0)
+		return endpoint_problem(call, PROBLEM_UNAUTHORIZED, NULL);
+	return endpoint_answer_row(call, reply.results[0]);
+}
+
+const struct endpoint me_endpoints[] = {
+	{ .method = HTTP_GET, .path = API "/me", .handler = handle_get, .about = "Reads the signed-in user." },
+	{ .method = HTTP_PATCH, .path = API "/me", .body = patch_body, .statement = STATEMENT(UPDATE),
+	    .exists = STATEMENT(LOCK), .about = "Changes the signed-in user." },
+	{ .method = HTTP_POST, .path = API "/me/password", .pool = POOL_AUTH, .body = password_body,
+	    .handler = handle_password, .about = "Changes the password and ends every session." },
+	{ .method = HTTP_DELETE, .path = API "/me", .pool = POOL_AUTH, .body = delete_body, .handler = handle_delete,
+	    .about = "Deletes the user and everything of theirs." },
+	{ 0 },
+};

@@ -1,0 +1,118 @@
+/*
+ * Endpoints are rows of a table; this is the engine that runs them: arguments -> statements -> answer. The tables stand in
+ * api_*.c, one file a resource. Fields left out of a row have the safe value: a signed-in user is needed, the `api` pool
+ * runs it, nothing is taken from the client.
+ */
+#ifndef JOBFORGE_ENDPOINT_H
+#define JOBFORGE_ENDPOINT_H
+
+#include "base.h"
+#include "db.h"
+#include "encode.h"
+#include "field.h"
+#include "http.h"
+#include "problem.h"
+#include "token.h"
+
+struct arena;
+struct conf;
+struct json;
+struct list;
+struct request;
+struct response;
+struct call;
+
+#define API "/api/v1"
+
+enum access { ACCESS_USER = 0, ACCESS_ANYONE };
+enum pool { POOL_API = 0, POOL_AUTH, POOL_COUNT };
+
+enum answer {
+	ANSWER_ROW = 0, /* 200 and the row; no row is 404, or 412 when If-Match was sent and it exists */
+	ANSWER_CREATED, /* 201, Location, the row; an array in, {"data":[...]} out where there is a bulk statement */
+	ANSWER_LIST,    /* 200 and a page of rows */
+	ANSWER_EMPTY    /* 204; no row is 404, or 412 */
+};
+
+enum { ENDPOINT_MAX_PATH = 2, ENDPOINT_BULK_MAX = 500 };
+
+/*
+ * Parameters of a row's statements, in this order: the {ids} of the path; for a list its filters and then what list.h says;
+ * for POST and PUT one for each body field; for PATCH two for each body field, whether it was sent and its value; last, for
+ * PATCH, PUT and DELETE, the strong tags of If-Match as text[] (NULL: any).
+ * A column named _etag becomes the ETag header; other columns with a leading '_' are for the engine.
+ */
+struct endpoint {
+	enum http_method method;
+	const char *path; /* "/api/v1/applications/{id}" */
+	enum access access;
+	enum pool pool;
+	enum answer answer;
+	const struct field *path_fields; /* what the {ids} are; NULL: UUIDs */
+	const struct field *query;
+	const struct field *body;
+	const struct db_statement *statement;
+	const struct db_statement *bulk;    /* each parameter an array, a row an element */
+	const struct db_statement *exists;  /* locks the row that If-Match is about: tells 412 from 404 */
+	const struct db_statement *include; /* instead of `statement` when the query's `include` is sent */
+	const struct list *list;
+	int (*handler)(struct call *call); /* runs instead of the above after the arguments are checked; returns the status */
+	const char *about;                 /* a sentence for the description of the API */
+};
+
+/* What a worker has for all its requests. */
+struct service {
+	const struct conf *conf;
+	const struct token_keys *keys;
+	struct token_policy token_policy;
+	struct db *db;
+	enum pool pool;
+	const struct endpoint *endpoints; /* all rows; one without a path ends it */
+};
+
+/* One request on its way. */
+struct call {
+	const struct service *service;
+	struct arena *arena;
+	const struct request *request;
+	struct response *response;
+	const struct endpoint *endpoint;
+	struct slice path[ENDPOINT_MAX_PATH]; /* what stood for the {ids}, decoded */
+	char user_id[UUID_TEXT + 1];          /* "" for anyone */
+	int64_t authenticated_us;             /* how long the check of the token took */
+	const char *ids[ENDPOINT_MAX_PATH];   /* the {ids}, checked */
+	struct json *body;                    /* parsed; NULL when the endpoint takes none */
+	struct value values[FIELDS_MAX];      /* of the body's fields */
+	struct value query[FIELDS_MAX];       /* of the query's fields; repeatable ones as arrays */
+	struct http_pair *pairs;              /* the query, decoded */
+	int pair_count;
+	struct faults faults;
+};
+
+/* Checks the arguments, runs the row, fills the response; returns the status. */
+int endpoint_run(struct call *call);
+
+/* The engine's own statements. */
+extern const struct db_statement engine_statements[];
+
+/* ---- for handlers ---- */
+
+struct step {
+	const struct db_statement *statement;
+	const struct db_param *params;
+};
+
+/* Runs the steps in one transaction of the call's user, again when the server asks for it (and reads when the connection
+ * was lost). */
+struct db_reply endpoint_transact(struct call *call, enum db_mode mode, const struct step steps[], int count) MUST_CHECK;
+
+/* Answers with the problem that an outcome other than DB_OK is; returns the status. */
+int endpoint_refuse(struct call *call, const struct db_reply *reply);
+
+/* response_problem() for this call, with the faults noted so far. */
+int endpoint_problem(struct call *call, enum problem problem, const char *detail);
+
+/* Answers 200 (or 304) with the row and its ETag. */
+int endpoint_answer_row(struct call *call, const struct db_result *result);
+
+#endif

@@ -1,0 +1,443 @@
+#include "master.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "conf.h"
+#include "listener.h"
+#include "log.h"
+#include "token.h"
+#include "worker.h"
+
+enum {
+	MAX_CHILDREN = 2 * (512 + 64), /* the most that conf.h allows, old and new side by side while reloading */
+	QUICK_DEATH = 1000,            /* milliseconds: a worker that dies sooner is not started again at once */
+	BACKOFF_FIRST = 100,
+	BACKOFF_MOST = 10000,
+	READY_TIMEOUT = 30000,
+	KILL_GRACE = 2000, /* beyond drain_timeout */
+	TICK_BUSY = 20,
+	TICK_IDLE = 1000
+};
+
+struct child {
+	pid_t pid; /* 0: the place is free */
+	enum pool pool;
+	unsigned generation;
+	int64_t started;
+	int64_t kill_at; /* 0: not told to stop */
+};
+
+struct master {
+	struct conf conf;
+	const struct master_source *source;
+	int listeners[POOL_COUNT];
+	bool inherited[POOL_COUNT];
+	struct child children[MAX_CHILDREN];
+	atomic_bool *ready; /* one a child, shared with it */
+	unsigned generation;
+	bool retiring; /* an older generation waits for the current one to be ready */
+	int64_t retire_by;
+	int64_t spawn_at;
+	int64_t backoff;
+	bool stopping;
+};
+
+static const char *const pool_names[POOL_COUNT] = { [POOL_API] = "api", [POOL_AUTH] = "auth" };
+
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- checking ---- */
+
+int
+master_check(const struct conf *conf, char *error, size_t error_size)
+{
+	struct endpoint endpoints[API_MAX_ENDPOINTS];
+	struct service service;
+
+	if (conf->database == NULL || conf->database[0] == '\0') {
+		snprintf(error, error_size, "database is not set: say where the database is");
+		return -1;
+	}
+	if (worker_prepare(&service, conf, POOL_API, endpoints, error, error_size) != 0)
+		return -1;
+	int status = db_ready(service.db);
+	if (status != 0)
+		snprintf(error, error_size, "%s", db_problem(service.db));
+	worker_release(&service);
+	return status;
+}
+
+/* ---- workers ---- */
+
+static int
+drop_privileges(const char *user)
+{
+	if (user == NULL || user[0] == '\0' || geteuid() != 0)
+		return 0;
+	struct passwd *entry = getpwnam(user);
+	if (entry == NULL || initgroups(user, entry->pw_gid) != 0 || setgid(entry->pw_gid) != 0 ||
+	    setuid(entry->pw_uid) != 0) {
+		log_write(LOG_LEVEL_ERROR, "worker", "cannot become the user %s: %s", user,
+		    entry == NULL ? "there is no such user" : strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static NORETURN void
+become_worker(const struct master *master, enum pool pool, atomic_bool *ready)
+{
+	const struct worker worker = { .conf = &master->conf, .pool = pool, .listener = master->listeners[pool],
+		.ready = ready };
+
+	exit(drop_privileges(master->conf.user) != 0 ? 1 : worker_run(&worker));
+}
+
+static void
+start_worker(struct master *master, enum pool pool)
+{
+	int place = 0;
+
+	while (place < MAX_CHILDREN && master->children[place].pid != 0)
+		place++;
+	if (place == MAX_CHILDREN)
+		return;
+	atomic_store(&master->ready[place], false);
+	pid_t pid = fork();
+	if (pid == 0)
+		become_worker(master, pool, &master->ready[place]);
+	if (pid < 0) {
+		log_write(LOG_LEVEL_ERROR, "master", "cannot start a worker: %s", strerror(errno));
+		master->spawn_at = now_ms() + BACKOFF_FIRST;
+		return;
+	}
+	master->children[place] = (struct child){ .pid = pid, .pool = pool, .generation = master->generation,
+		.started = now_ms() };
+}
+
+static int
+count_current(const struct master *master, enum pool pool)
+{
+	int count = 0;
+
+	for (int i = 0; i < MAX_CHILDREN; i++)
+		count += master->children[i].pid != 0 && master->children[i].pool == pool &&
+		    master->children[i].generation == master->generation && master->children[i].kill_at == 0;
+	return count;
+}
+
+static void
+start_missing(struct master *master)
+{
+	const int wanted[POOL_COUNT] = { [POOL_API] = master->conf.api_workers, [POOL_AUTH] = master->conf.auth_workers };
+
+	if (master->stopping || now_ms() < master->spawn_at)
+		return;
+	for (enum pool pool = 0; pool < POOL_COUNT; pool++)
+		for (int count = count_current(master, pool); count < wanted[pool]; count++)
+			start_worker(master, pool);
+}
+
+static void
+note_death(struct master *master, const struct child *child, int status)
+{
+	bool expected = child->kill_at != 0;
+
+	if (WIFSIGNALED(status))
+		log_write(expected ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "worker", "%s worker %d was ended by signal %d",
+		    pool_names[child->pool], (int)child->pid, WTERMSIG(status));
+	else
+		log_write(expected ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "worker", "%s worker %d ended with status %d",
+		    pool_names[child->pool], (int)child->pid, WEXITSTATUS(status));
+	if (expected || now_ms() - child->started > QUICK_DEATH) {
+		master->backoff = 0;
+		return;
+	}
+	master->backoff = master->backoff == 0 ? BACKOFF_FIRST : master->backoff * 2;
+	if (master->backoff > BACKOFF_MOST)
+		master->backoff = BACKOFF_MOST;
+	master->spawn_at = now_ms() + master->backoff;
+}
+
+static void
+reap(struct master *master)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (int i = 0; i < MAX_CHILDREN; i++) {
+			if (master->children[i].pid != pid)
+				continue;
+			note_death(master, &master->children[i], status);
+			master->children[i] = (struct child){ 0 };
+		}
+	}
+}
+
+static int
+count_children(const struct master *master)
+{
+	int count = 0;
+
+	for (int i = 0; i < MAX_CHILDREN; i++)
+		count += master->children[i].pid != 0;
+	return count;
+}
+
+/* ---- stopping and reloading ---- */
+
+/* Tells the workers of generations before `generation` to drain. */
+static void
+drain_before(struct master *master, unsigned generation)
+{
+	int64_t kill_at = now_ms() + (int64_t)master->conf.drain_timeout * 1000 + KILL_GRACE;
+
+	for (int i = 0; i < MAX_CHILDREN; i++) {
+		struct child *child = &master->children[i];
+		if (child->pid == 0 || child->generation >= generation || child->kill_at != 0)
+			continue;
+		child->kill_at = kill_at;
+		kill(child->pid, SIGTERM);
+	}
+}
+
+static void
+kill_late(struct master *master)
+{
+	int64_t now = now_ms();
+
+	for (int i = 0; i < MAX_CHILDREN; i++)
+		if (master->children[i].pid != 0 && master->children[i].kill_at != 0 && now > master->children[i].kill_at)
+			kill(master->children[i].pid, SIGKILL);
+}
+
+static bool
+all_ready(const struct master *master)
+{
+	int wanted = master->conf.api_workers + master->conf.auth_workers;
+
+	for (int i = 0; i < MAX_CHILDREN; i++)
+		wanted -= master->children[i].pid != 0 && master->children[i].generation == master->generation &&
+		    atomic_load(&master->ready[i]);
+	return wanted <= 0;
+}
+
+static void
+retire_old(struct master *master)
+{
+	if (!master->retiring)
+		return;
+	bool ready = all_ready(master);
+	if (!ready && now_ms() < master->retire_by)
+		return;
+	if (!ready)
+		log_write(LOG_LEVEL_ERROR, "reload", "not all new workers are ready in time; the old ones go all the same");
+	else
+		log_write(LOG_LEVEL_INFO, "reload", "workers run with the new configuration");
+	master->retiring = false;
+	drain_before(master, master->generation);
+}
+
+/* The check connects to the database, so a process of its own does it. 0 when the configuration can be used. */
+static int
+check_apart(const struct conf *conf)
+{
+	char error[512];
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		bool good = drop_privileges(conf->user) == 0;
+		if (good && master_check(conf, error, sizeof(error)) != 0) {
+			log_write(LOG_LEVEL_ERROR, "reload", "the old configuration stays: %s", error);
+			good = false;
+		}
+		_exit(good ? 0 : 1);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+}
+
+static void
+reload(struct master *master)
+{
+	const struct master_source *source = master->source;
+	struct conf fresh = { 0 };
+	char error[512];
+
+	if (master->stopping)
+		return;
+	if (conf_load(&fresh, source->path, source->flags, source->flag_count, error, sizeof(error)) != 0) {
+		log_write(LOG_LEVEL_ERROR, "reload", "the old configuration stays: %s", error);
+		return;
+	}
+	if (check_apart(&fresh) != 0) {
+		conf_free(&fresh);
+		return;
+	}
+	log_write(LOG_LEVEL_INFO, "reload", "starting workers with the new configuration");
+	conf_free(&master->conf);
+	master->conf = fresh;
+	log_set_level(master->conf.log_level);
+	master->generation++;
+	master->retiring = true;
+	master->retire_by = now_ms() + READY_TIMEOUT;
+	master->spawn_at = 0;
+}
+
+static void
+stop(struct master *master)
+{
+	if (master->stopping)
+		return;
+	log_write(LOG_LEVEL_INFO, "master", "stopping: workers finish what they have");
+	master->stopping = true;
+	master->retiring = false;
+	drain_before(master, master->generation + 1);
+}
+
+/* ---- start and end ---- */
+
+static int
+open_listeners(struct master *master, char *error, size_t error_size)
+{
+	const char *const paths[POOL_COUNT] = { [POOL_API] = master->conf.api_socket,
+		[POOL_AUTH] = master->conf.auth_socket };
+
+	for (enum pool pool = 0; pool < POOL_COUNT; pool++) {
+		master->listeners[pool] = listener_inherit(pool_names[pool]);
+		master->inherited[pool] = master->listeners[pool] >= 0;
+		if (!master->inherited[pool])
+			master->listeners[pool] =
+			    listener_open(paths[pool], master->conf.socket_group, error, error_size);
+		if (master->listeners[pool] < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+write_pid_file(const char *path, char *error, size_t error_size)
+{
+	if (path == NULL || path[0] == '\0')
+		return 0;
+	FILE *file = fopen(path, "we");
+	if (file == NULL || fprintf(file, "%d\n", (int)getpid()) < 0 || fclose(file) != 0) {
+		snprintf(error, error_size, "pid_file %s cannot be written: %s", path, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static void
+clean_up(struct master *master)
+{
+	if (!master->inherited[POOL_API])
+		unlink(master->conf.api_socket);
+	if (!master->inherited[POOL_AUTH])
+		unlink(master->conf.auth_socket);
+	if (master->conf.pid_file != NULL && master->conf.pid_file[0] != '\0')
+		unlink(master->conf.pid_file);
+}
+
+static void
+handle_signal(struct master *master, int signal)
+{
+	switch (signal) {
+	case SIGCHLD:
+		reap(master);
+		break;
+	case SIGHUP:
+		reload(master);
+		break;
+	case SIGTERM:
+	case SIGINT:
+		stop(master);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+watch(struct master *master)
+{
+	static const int signals[] = { SIGCHLD, SIGHUP, SIGTERM, SIGINT };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < COUNT_OF(signals); i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	while (!master->stopping || count_children(master) > 0) {
+		start_missing(master);
+		retire_old(master);
+		kill_late(master);
+		bool busy = master->retiring || master->stopping || now_ms() < master->spawn_at;
+		struct timespec tick = { .tv_sec = busy ? 0 : TICK_IDLE / 1000, .tv_nsec = busy ? TICK_BUSY * 1000000L : 0 };
+		handle_signal(master, sigtimedwait(&set, NULL, &tick));
+		reap(master);
+	}
+}
+
+static struct master *
+make_master(void)
+{
+	struct master *master = calloc(1, sizeof(*master));
+	void *shared = mmap(NULL, MAX_CHILDREN * sizeof(atomic_bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (master == NULL || shared == MAP_FAILED) {
+		log_write(LOG_LEVEL_ERROR, "memory", "out of memory for the master");
+		exit(70);
+	}
+	master->ready = shared;
+	return master;
+}
+
+int
+master_run(struct conf *conf, const struct master_source *source)
+{
+	struct master *master = make_master();
+	char error[512];
+
+	master->conf = *conf;
+	*conf = (struct conf){ 0 };
+	master->source = source;
+	int status = open_listeners(master, error, sizeof(error));
+	if (status == 0)
+		status = write_pid_file(master->conf.pid_file, error, sizeof(error));
+	if (status == 0) {
+		log_write(LOG_LEVEL_INFO, "master", "started with %d api and %d auth workers", master->conf.api_workers,
+		    master->conf.auth_workers);
+		watch(master);
+		clean_up(master);
+		log_write(LOG_LEVEL_INFO, "master", "stopped");
+	} else {
+		log_write(LOG_LEVEL_ERROR, "master", "%s", error);
+	}
+	conf_free(&master->conf);
+	munmap(master->ready, MAX_CHILDREN * sizeof(atomic_bool));
+	free(master);
+	return status == 0 ? 0 : 1;
+}

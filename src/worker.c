@@ -1,0 +1,295 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "arena.h"
+#include "auth.h"
+#include "conf.h"
+#include "fcgi.h"
+#include "log.h"
+#include "request.h"
+#include "response.h"
+#include "route.h"
+#include "schema.h"
+#include "token.h"
+
+enum { MAX_EVENTS = 64, PEER_TIMEOUT = 5000, IDLE_CHECK = 250, AUTH_NICE = 5 };
+
+static volatile sig_atomic_t stopping;
+
+struct loop {
+	const struct worker *worker;
+	struct service service;
+	struct arena *arena;
+	struct response response;
+	struct buffer log_line;
+	int epoll;
+	int connections;
+	bool listening;
+};
+
+static int64_t
+now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* ---- one request ---- */
+
+static int
+answer(struct call *call)
+{
+	int status = route_find(call);
+
+	if (status != 0)
+		return status;
+	if (call->endpoint->pool != call->service->pool)
+		return response_problem(call->response, call->request, PROBLEM_MISDIRECTED, NULL, NULL);
+	int64_t start = now_us();
+	status = auth_check(call);
+	call->authenticated_us = now_us() - start;
+	return status != 0 ? status : endpoint_run(call);
+}
+
+struct times {
+	int64_t start;
+	int64_t authenticated;
+	int64_t database;
+	int64_t total;
+};
+
+static void
+log_request(struct loop *loop, const struct call *call, const struct times *times)
+{
+	struct buffer *line = &loop->log_line;
+	const struct request *request = call->request;
+	bool has_body = call->response->content_type != NULL && request->method != HTTP_HEAD;
+
+	if (!log_enabled(LOG_LEVEL_INFO))
+		return;
+	log_begin(line, LOG_LEVEL_INFO, "request");
+	log_field(line, "request_id", slice_of(request->id));
+	log_field(line, "method", slice_of(http_method_name(request->method)));
+	log_field(line, "route", slice_of(call->endpoint == NULL ? NULL : call->endpoint->path));
+	log_field_number(line, "status", call->response->status);
+	log_field_number(line, "bytes", has_body ? (long long)call->response->body.len : 0);
+	log_field_number(line, "db_us", times->database);
+	log_field_number(line, "total_us", times->total);
+	log_field(line, "user_id", slice_of(call->user_id[0] == '\0' ? NULL : call->user_id));
+	log_end(line);
+}
+
+static void
+add_timing(struct loop *loop, const struct times *times)
+{
+	if (!loop->service.conf->server_timing)
+		return;
+	response_header(&loop->response, "Server-Timing", "auth;dur=%.3f, db;dur=%.3f, total;dur=%.3f",
+	    (double)times->authenticated / 1000, (double)times->database / 1000, (double)times->total / 1000);
+}
+
+/* Serves the request on a readable connection. 0: keep the connection; -1: close it. */
+static int
+serve(struct loop *loop, struct fcgi *conn)
+{
+	struct request request;
+	struct times times = { .start = now_us() };
+	struct call call = { .service = &loop->service, .arena = loop->arena, .request = &request,
+		.response = &loop->response };
+
+	if (fcgi_receive(conn) != 0)
+		return -1;
+	response_reset(&loop->response);
+	request_read(&request, conn, loop->arena);
+	answer(&call);
+	times.database = db_time_taken(loop->service.db);
+	times.total = now_us() - times.start;
+	times.authenticated = call.authenticated_us;
+	add_timing(loop, &times);
+	response_send(&loop->response, &request, conn);
+	int kept = fcgi_finish(conn);
+	log_request(loop, &call, &times);
+	arena_reset(loop->arena);
+	return request.fault == REQUEST_COMPLETE ? kept : -1;
+}
+
+/* ---- connections ---- */
+
+static void
+listen_more(struct loop *loop, bool on)
+{
+	/* Exclusive: a new connection wakes one idle worker, not all. */
+	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = NULL };
+
+	if (on == loop->listening)
+		return;
+	if (epoll_ctl(loop->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, loop->worker->listener, &event) == 0)
+		loop->listening = on;
+}
+
+static void
+close_connection(struct loop *loop, struct fcgi *conn)
+{
+	fcgi_close(conn); /* which takes it out of the epoll set */
+	loop->connections--;
+	listen_more(loop, !stopping);
+}
+
+static void
+open_connection(struct loop *loop)
+{
+	int fd = accept4(loop->worker->listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+			/* Out of descriptors, mostly: stop listening for a moment instead of spinning. */
+			log_write(LOG_LEVEL_ERROR, "accept", "cannot accept a connection: %s", strerror(errno));
+			listen_more(loop, false);
+		}
+		return;
+	}
+	struct fcgi *conn = fcgi_open(fd, PEER_TIMEOUT);
+	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = conn };
+	loop->connections++;
+	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+		close_connection(loop, conn);
+	else if (loop->connections >= loop->worker->conf->worker_connections)
+		listen_more(loop, false);
+}
+
+static void
+handle_event(struct loop *loop, struct fcgi *conn)
+{
+	if (conn == NULL)
+		open_connection(loop);
+	else if (serve(loop, conn) != 0)
+		close_connection(loop, conn);
+}
+
+/* ---- the loop ---- */
+
+static void
+note_stop(int signal)
+{
+	(void)signal;
+	stopping = 1;
+}
+
+/* SIGTERM arrives only while the worker sleeps in epoll_pwait(), so it never cuts a request in two. */
+static void
+take_signals(sigset_t *while_waiting)
+{
+	struct sigaction stop = { .sa_handler = note_stop };
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	sigset_t blocked;
+
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	sigaction(SIGHUP, &ignore, NULL);
+	sigaction(SIGINT, &ignore, NULL); /* Ctrl-C reaches the whole group: the master decides */
+	sigaction(SIGUSR1, &ignore, NULL);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGTERM);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	sigemptyset(while_waiting);
+}
+
+static void
+run_loop(struct loop *loop, const sigset_t *while_waiting)
+{
+	struct epoll_event events[MAX_EVENTS];
+	int64_t deadline = INT64_MAX;
+
+	listen_more(loop, true);
+	while (!stopping || loop->connections > 0) {
+		if (stopping && deadline == INT64_MAX) {
+			deadline = now_us() + (int64_t)loop->worker->conf->drain_timeout * 1000000;
+			listen_more(loop, false);
+		}
+		if (now_us() > deadline)
+			return;
+		int count = epoll_pwait(loop->epoll, events, MAX_EVENTS, IDLE_CHECK, while_waiting);
+		for (int i = 0; i < count; i++)
+			handle_event(loop, events[i].data.ptr);
+		if (count == 0) {
+			/* Idle: find a lost database again, or renew an old connection, before a request needs it. */
+			db_ready(loop->service.db);
+			listen_more(loop, !stopping && loop->connections < loop->worker->conf->worker_connections);
+		}
+	}
+}
+
+int
+worker_prepare(struct service *service, const struct conf *conf, enum pool pool, struct endpoint endpoints[],
+    char *error, size_t error_size)
+{
+	const struct db_settings settings = {
+		.conninfo = conf->database,
+		.connect_timeout = conf->connect_timeout,
+		.statement_timeout = conf->statement_timeout,
+		.connection_lifetime = conf->connection_lifetime,
+		.schema_version = SCHEMA_VERSION,
+		.tables = api_statements,
+	};
+
+	api_endpoints(endpoints);
+	*service = (struct service){ .conf = conf, .pool = pool, .endpoints = endpoints };
+	service->token_policy = (struct token_policy){ conf->token_algorithm, conf->token_issuer, conf->token_audience,
+		conf->access_token_lifetime };
+	service->keys = token_keys_read(conf->token_keys, error, error_size);
+	if (service->keys == NULL)
+		return -1;
+	service->db = db_new(&settings);
+	return 0;
+}
+
+void
+worker_release(struct service *service)
+{
+	db_free(service->db);
+	token_keys_free((struct token_keys *)service->keys);
+}
+
+int
+worker_run(const struct worker *worker)
+{
+	struct loop loop = { .worker = worker };
+	struct endpoint endpoints[API_MAX_ENDPOINTS];
+	sigset_t while_waiting;
+	char error[512];
+
+	take_signals(&while_waiting);
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* no worker outlives its master */
+	/* Hashing takes what the API leaves. */
+	if (worker->pool == POOL_AUTH && setpriority(PRIO_PROCESS, 0, AUTH_NICE) != 0)
+		log_write(LOG_LEVEL_WARNING, "worker", "cannot lower the priority: %s", strerror(errno));
+	if (worker_prepare(&loop.service, worker->conf, worker->pool, endpoints, error, sizeof(error)) != 0) {
+		log_write(LOG_LEVEL_ERROR, "worker", "%s", error);
+		return 1;
+	}
+	fcgi_init();
+	loop.arena = arena_new();
+	loop.epoll = epoll_create1(EPOLL_CLOEXEC);
+	db_ready(loop.service.db);
+	atomic_store(worker->ready, true);
+	run_loop(&loop, &while_waiting);
+	worker_release(&loop.service);
+	response_free(&loop.response);
+	buffer_free(&loop.log_line);
+	arena_free(loop.arena);
+	close(loop.epoll);
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* A worker process: one database connection, many kept FastCGI connections, one request at a time. */
+#ifndef JOBFORGE_WORKER_H
+#define JOBFORGE_WORKER_H
+
+#include <stdatomic.h>
+
+#include "base.h"
+#include "endpoint.h"
+
+struct conf;
+struct token_keys;
+
+struct worker {
+	const struct conf *conf;
+	enum pool pool;
+	int listener;        /* non-blocking, shared with the other workers of the pool */
+	atomic_bool *ready;  /* in memory shared with the master: set when requests are taken */
+};
+
+/* Serves until SIGTERM, then drains: takes no new connection, and ends when nginx has closed its kept ones or
+ * drain_timeout is over. Returns the exit status of the process. */
+int worker_run(const struct worker *worker);
+
+/* Fills `service` for a pool: keys read, database not yet connected. 0, or -1 and a sentence in `error`. `endpoints` is the
+ * caller's memory. Freed by worker_release(). */
+int worker_prepare(struct service *service, const struct conf *conf, enum pool pool,
+    struct endpoint endpoints[], char *error, size_t error_size) MUST_CHECK;
+void worker_release(struct service *service);
+
+#endif

@@ -67,10 +67,10 @@ BEGIN
 END
 $$;
 
--- The question to match such a vector with, in the syntax of web search engines; never an error.
+-- The question to match such a vector with: all words of the text, read the same way. Never an error.
 CREATE FUNCTION jobforge.search_query(p_text text) RETURNS tsquery
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN websearch_to_tsquery('pg_catalog.english', jobforge.search_text(p_text));
+RETURN plainto_tsquery('pg_catalog.english', jobforge.search_text(p_text));
 
 CREATE TABLE public.users (
 	id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

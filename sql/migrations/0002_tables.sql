@@ -102,7 +102,6 @@ CREATE TABLE public.applications (
 	updated_at timestamptz NOT NULL DEFAULT now(),
 	search tsvector NOT NULL GENERATED ALWAYS AS (jobforge.search_vector(job_description)) STORED,
 	CONSTRAINT applications_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users (id) ON DELETE CASCADE,
-	CONSTRAINT applications_id_user_id_key UNIQUE (id, user_id),
 	CONSTRAINT job_description_min_length CHECK (length(job_description) >= 50),
 	CONSTRAINT company_name_not_empty CHECK (length(trim(company_name)) > 0),
 	CONSTRAINT role_title_not_empty CHECK (length(trim(role_title)) > 0),
@@ -115,6 +114,10 @@ CREATE TABLE public.applications (
 CREATE INDEX idx_applications_created_at ON public.applications (user_id, created_at, id);
 CREATE INDEX idx_applications_company_name ON public.applications (user_id, company_name COLLATE "und-x-icu", id);
 
+-- The indexes that find one row are made last, here and below: of two that seem to cost the same, as all do until the
+-- table has statistics, the planner takes the newer.
+ALTER TABLE public.applications ADD CONSTRAINT applications_id_user_id_key UNIQUE (id, user_id);
+
 CREATE TABLE public.documents (
 	id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
 	user_id uuid NOT NULL DEFAULT public.get_current_user_id(),
@@ -126,15 +129,16 @@ CREATE TABLE public.documents (
 	search tsvector NOT NULL GENERATED ALWAYS AS (jobforge.search_vector(content)) STORED,
 	CONSTRAINT documents_application_id_fkey FOREIGN KEY (application_id, user_id)
 		REFERENCES public.applications (id, user_id) ON DELETE CASCADE,
-	CONSTRAINT documents_id_user_id_key UNIQUE (id, user_id),
-	CONSTRAINT content_min_length CHECK (length(content) >= 10),
-	CONSTRAINT unique_document_per_application UNIQUE (application_id, document_type)
+	CONSTRAINT content_min_length CHECK (length(content) >= 10)
 );
 
 CREATE INDEX idx_documents_updated_at ON public.documents (user_id, updated_at, id);
+ALTER TABLE public.documents
+	ADD CONSTRAINT documents_id_user_id_key UNIQUE (id, user_id),
+	ADD CONSTRAINT unique_document_per_application UNIQUE (application_id, document_type);
 
 CREATE TABLE public.user_resumes (
-	id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+	id uuid DEFAULT gen_random_uuid(),
 	user_id uuid NOT NULL DEFAULT public.get_current_user_id(),
 	name varchar(255) NOT NULL,
 	content text NOT NULL,
@@ -150,6 +154,7 @@ CREATE TABLE public.user_resumes (
 
 CREATE INDEX idx_user_resumes_user_id ON public.user_resumes (user_id, created_at, id);
 CREATE UNIQUE INDEX unique_primary_resume ON public.user_resumes (user_id) WHERE is_primary;
+ALTER TABLE public.user_resumes ADD CONSTRAINT user_resumes_pkey PRIMARY KEY (id);
 
 -- text-embedding-3-large is 3072 wide unless asked for 1536 dimensions, which it must be. PLAIN: a vector of this width
 -- fits a page, and fetching each from TOAST is most of the time of an exact search.
@@ -160,11 +165,11 @@ CREATE TABLE public.document_embeddings (
 	embedding public.vector(1536) STORAGE PLAIN NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	CONSTRAINT document_embeddings_document_id_fkey FOREIGN KEY (document_id, user_id)
-		REFERENCES public.documents (id, user_id) ON DELETE CASCADE,
-	CONSTRAINT unique_embedding_per_document UNIQUE (document_id)
+		REFERENCES public.documents (id, user_id) ON DELETE CASCADE
 );
 
 CREATE INDEX idx_document_embeddings_user_id ON public.document_embeddings (user_id);
+ALTER TABLE public.document_embeddings ADD CONSTRAINT unique_embedding_per_document UNIQUE (document_id);
 
 -- True for the current user's application alone. It runs with the caller's rights, under the policies, so that for
 -- another's application it does exactly what it does for one that does not exist.

@@ -11,6 +11,7 @@
 #include "conf.h"
 #include "conffile.h"
 #include "confkey.h"
+#include "conninfo.h"
 
 enum { TEXT_MAX = 4095, SOCKET_PATH_MAX = 107 /* sun_path of unix(7) without its NUL */ };
 
@@ -203,6 +204,16 @@ parse_integer(struct slice text, int *out)
 }
 
 static int
+set_conninfo(struct loader *loader, const struct confkey *key, struct slice value, struct origin origin)
+{
+	if (set_string(loader, key, value, origin) != 0)
+		return -1;
+	if (!conninfo_valid(*(char **)confkey_member(&loader->conf, key)))
+		return fail(loader, origin, "%s must be pairs of keyword=value or a postgresql:// URI", key->name);
+	return 0;
+}
+
+static int
 set_integer(struct loader *loader, const struct confkey *key, struct slice value, struct origin origin)
 {
 	int number;
@@ -239,7 +250,7 @@ set(struct loader *loader, const struct confkey *key, struct slice value, struct
 {
 	static setter *const setters[] = {
 		[CONFKEY_STRING] = set_string,
-		[CONFKEY_CONNINFO] = set_string,
+		[CONFKEY_CONNINFO] = set_conninfo,
 		[CONFKEY_INTEGER] = set_integer,
 		[CONFKEY_BOOLEAN] = set_boolean,
 		[CONFKEY_LEVEL] = set_level,

@@ -124,31 +124,47 @@ mask_pair(struct buffer *out, const char *text)
 	return skip_space(end);
 }
 
-static void
+/* Whether all of `text` is pairs; if not, what was appended is of no use. */
+static bool
 mask_pairs(struct buffer *out, const char *text)
 {
-	size_t start = out->len;
 	text = skip_space(text);
-	while (text != NULL && *text != '\0') {
-		if (out->len > start)
+	for (bool first = true; text != NULL && *text != '\0'; first = false) {
+		if (!first)
 			buffer_putc(out, ' ');
 		text = mask_pair(out, text);
 	}
-	if (text == NULL) {
-		out->len = start;
-		buffer_puts(out, mask);
-	}
+	return text != NULL;
+}
+
+/* The length of the scheme of a URI, or 0 for another text. */
+static size_t
+uri_scheme(const char *text)
+{
+	static const char *const schemes[] = { "postgresql://", "postgres://" };
+	for (size_t i = 0; i < COUNT_OF(schemes); i++)
+		if (strncmp(text, schemes[i], strlen(schemes[i])) == 0)
+			return strlen(schemes[i]);
+	return 0;
 }
 
 void
 conninfo_mask(struct buffer *out, const char *conninfo)
 {
-	static const char *const schemes[] = { "postgresql://", "postgres://" };
-	for (size_t i = 0; i < COUNT_OF(schemes); i++) {
-		if (strncmp(conninfo, schemes[i], strlen(schemes[i])) == 0) {
-			mask_uri(out, conninfo, strlen(schemes[i]));
-			return;
-		}
+	size_t start = out->len, scheme = uri_scheme(conninfo);
+	if (scheme > 0) {
+		mask_uri(out, conninfo, scheme);
+	} else if (!mask_pairs(out, conninfo)) {
+		out->len = start;
+		buffer_puts(out, mask);
 	}
-	mask_pairs(out, conninfo);
+}
+
+bool
+conninfo_valid(const char *conninfo)
+{
+	struct buffer ignored = { 0 };
+	bool valid = uri_scheme(conninfo) > 0 || mask_pairs(&ignored, conninfo);
+	buffer_free(&ignored);
+	return valid;
 }

@@ -246,6 +246,8 @@ test_flags(void)
 		{ "--", "--: there is no such option; see jobforged.conf(5)." },
 		{ "--=", "--: there is no such option; see jobforged.conf(5)." },
 		{ "", ": there is no such option; see jobforged.conf(5)." },
+		{ "--database=jobforge", "--database: database must be pairs of keyword=value or a postgresql:// URI." },
+		{ "--database=password=two words", "--database: database must be pairs of keyword=value or a postgresql:// URI." },
 		{ "--token-issuer=a\nb", "--token-issuer: token_issuer holds a control character, or is not UTF-8." },
 	};
 	struct conf conf = { 0 };

@@ -1,0 +1,39 @@
+/*
+ * A blocking connection to PostgreSQL for the operator's tool, which has one user and no hurry. The workers' own is db.h;
+ * dbtool.c is the other of the two files that include libpq's header.
+ */
+#ifndef JOBFORGE_DBTOOL_H
+#define JOBFORGE_DBTOOL_H
+
+#include "base.h"
+
+struct db_tool;
+struct db_rows;
+
+/*
+ * Connects, in UTF-8 and within 10 s unless the connection string says otherwise. NULL on failure, with a sentence (no
+ * password in it, no full stop) in `error`. The caller owns it. The server's warnings go to standard error.
+ */
+struct db_tool *db_tool_open(const char *conninfo, char *error, size_t error_size) MUST_CHECK;
+void db_tool_close(struct db_tool *tool);
+
+/*
+ * Runs `sql` with `count` text parameters (NULL: SQL NULL); with none, it may be several statements, and the last one's
+ * rows are the result. NULL on error: see below. The caller gives the rows to db_rows_free().
+ */
+struct db_rows *db_tool_run(struct db_tool *tool, const char *sql, int count, const char *const params[]) MUST_CHECK;
+
+/* The last error: "SQLSTATE: message", and the hint if there is one; on one line; only the message when libpq made it. */
+const char *db_tool_error(const struct db_tool *tool);
+
+/* Its SQLSTATE, "" when there is none. */
+const char *db_tool_sqlstate(const struct db_tool *tool);
+
+/* The line (from 1) of `sql` that the last error points at, when `sql` ran inside a function (EXECUTE); 0: none. */
+int db_tool_error_line(const struct db_tool *tool, const char *sql);
+
+int db_rows_count(const struct db_rows *rows);
+const char *db_rows_value(const struct db_rows *rows, int row, int column); /* NULL for SQL NULL */
+void db_rows_free(struct db_rows *rows);
+
+#endif

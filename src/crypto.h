@@ -1,17 +1,20 @@
-/* Random bytes, SHA-256, HMAC-SHA-256, comparison and wiping of secrets. The one file that includes OpenSSL's headers
+/* Random bytes, SHA-256, HMAC by SHA-2, comparison and wiping of secrets. The one file that includes OpenSSL's headers
  * is crypto.c. A failure of the library itself ends the process: there is nothing sane to answer without it. */
 #ifndef JOBFORGE_CRYPTO_H
 #define JOBFORGE_CRYPTO_H
 
 #include "base.h"
 
-enum { SHA256_BYTES = 32 };
+enum { SHA256_BYTES = 32, SHA512_BYTES = 64 };
 
 /* From getrandom(2); never blocks after boot. */
 void crypto_random(void *out, size_t len);
 
 void crypto_sha256(uint8_t out[SHA256_BYTES], const void *data, size_t len);
 void crypto_hmac_sha256(uint8_t out[SHA256_BYTES], struct slice key, const void *data, size_t len);
+
+/* HMAC by the SHA-2 of `bits` (256, 384 or 512); writes and returns bits / 8 bytes. */
+size_t crypto_hmac_sha2(uint8_t out[SHA512_BYTES], int bits, struct slice key, const void *data, size_t len);
 
 /* Compares in time that depends on `len` alone. */
 bool crypto_equal(const void *a, const void *b, size_t len);

@@ -13,11 +13,12 @@ struct arena;
 enum { CURSOR_MAX = 2048 }; /* characters */
 
 struct cursor {
-	struct slice key;        /* the sort column's value in the last row, as text */
-	char id[UUID_TEXT + 1];  /* the last row's id */
+	struct slice key;       /* the sort column's value in the last row, as text */
+	char id[UUID_TEXT + 1]; /* the last row's id */
 };
 
-/* `scope` names the list and its order ("applications:-created_at"); `user_id` is UUID text. In the arena. */
+/* `scope` names the list and its order ("applications:-created_at"); `user_id` is UUID text. In the arena; NULL when
+ * the key is too long for CURSOR_MAX characters (over 1500 bytes) or the id is no UUID. */
 char *cursor_encode(struct arena *arena, const uint8_t secret[32], const char *scope, const char *user_id,
     const struct cursor *cursor);
 

@@ -20,6 +20,9 @@ long base64url_decode(void *out, const char *text, size_t len) MUST_CHECK;
 /* Writes 2 * len lower-case digits and a NUL. */
 void hex_encode(char *out, const void *bytes, size_t len);
 
+/* The value of a hexadecimal digit, in either case, or -1. */
+int hex_value(char c);
+
 /* Whether it is a UUID in its 36-character form, in either case. */
 bool uuid_valid(const char *text, size_t len);
 

@@ -31,25 +31,29 @@ enum { HTTP_MAX_PAIRS = 64 };
  * Returns the number of pairs (in *pairs, in the arena), or -1 on text http_decode() refuses or over HTTP_MAX_PAIRS. */
 int http_query(struct arena *arena, struct slice query, struct http_pair **pairs) MUST_CHECK;
 
-/* Whether a Content-Type names `type` ("application/json"): case-insensitive, with no charset or charset=utf-8. */
+/* Whether a Content-Type names `type` ("application/json"): case-insensitive, with no charset or charset=utf-8. Other
+ * parameters are ignored. */
 bool http_content_type_is(struct slice header, const char *type);
 
 /*
  * Chooses among `offers` (media types, best first, NULL-terminated) by an Accept header (RFC 9110 section 12.5.1):
- * quality values, most specific range first, then the order of the offers. Returns the index, or -1 when none is acceptable.
- * An absent or empty header accepts the first; a malformed one too.
+ * quality values, most specific range first, then the order of the offers. Returns the index, or -1 when none is
+ * acceptable.
+ * An absent or empty header accepts the first; a malformed one too. A range with parameters other than charset=utf-8
+ * names no offer.
  */
 int http_accept(struct slice header, const char *const offers[]);
 
 /*
  * Whether an If-Match or If-None-Match header (RFC 9110 section 13.1) names the strong tag `etag` (without quotes), by
- * the weak comparison when `weak` ("W/" ignored), else the strong one. "*" matches whatever exists.
+ * the weak comparison when `weak` ("W/" ignored), else the strong one. "*" matches whatever exists; a header that is no
+ * list of entity tags matches nothing.
  */
 bool http_etag_matches(struct slice header, struct slice etag, bool weak);
 
 /*
  * The strong tags of an If-Match header, without quotes; weak tags never match and are left out. Returns their number
- * (in *tags, in the arena), or -1 for a header that is no list of entity tags. *any is set for "*".
+ * (in *tags, in the arena), or -1 for a header that is no list of entity tags, an empty one too. *any is set for "*".
  */
 int http_etag_list(struct arena *arena, struct slice header, struct slice **tags, bool *any) MUST_CHECK;
 

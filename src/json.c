@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "buffer.h"
+#include "encode.h"
 #include "json.h"
 #include "log.h"
 #include "utf8.h"
@@ -134,23 +135,13 @@ scan_number(struct scanner *scanner)
 	return true;
 }
 
-/* The value of a hexadecimal digit, or -1. */
-static int
-hex_value(int c)
-{
-	if (is_digit(c))
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The four digits after "\u"; -1 when there are no four. */
 static int
 scan_hex(struct scanner *scanner)
 {
 	int unit = 0;
 	for (int i = 0; i < 4; i++) {
-		int digit = hex_value(peek(scanner));
+		int digit = hex_value((char)peek(scanner));
 		if (digit < 0) {
 			fail(scanner, "a hexadecimal digit was expected");
 			return -1;

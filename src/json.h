@@ -35,10 +35,10 @@ struct json *json_parse(struct arena *arena, const char *text, size_t len, const
 enum json_type json_type(const struct json *value);
 bool json_bool(const struct json *value);
 
-/* The string's bytes; may hold NUL bytes. Only for JSON_STRING. */
+/* The string's bytes; may hold NUL bytes. Absent for anything that is no JSON_STRING, NULL (no such member) too. */
 struct slice json_string(const struct json *value);
 
-/* True and *out when the number is an integer within int64_t, as written (1, -3; not 1.0, 1e3). */
+/* True and *out when the value is there and an integer within int64_t, as written (1, -3; not 1.0, 1e3). */
 bool json_integer(const struct json *value, int64_t *out) MUST_CHECK;
 
 /* True and *out when the number is finite as a double. */

@@ -1,0 +1,66 @@
+#include <errno.h>
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <sys/random.h>
+
+#include "crypto.h"
+#include "log.h"
+
+void
+crypto_random(void *out, size_t len)
+{
+	uint8_t *at = out;
+	while (len > 0) {
+		ssize_t got = getrandom(at, len, 0);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			log_fatal("crypto", "no random bytes: %s", strerror(errno));
+		at += got;
+		len -= (size_t)got;
+	}
+}
+
+void
+crypto_sha256(uint8_t out[SHA256_BYTES], const void *data, size_t len)
+{
+	if (EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) != 1)
+		log_fatal("crypto", "SHA-256 failed");
+}
+
+/* To HMAC() a NULL key means the key of the call before. */
+static void
+hmac(uint8_t *out, const EVP_MD *digest, struct slice key, const void *data, size_t len)
+{
+	const char *bytes = key.data == NULL ? "" : key.data;
+	if (key.len > INT_MAX || HMAC(digest, bytes, (int)key.len, data, len, out, NULL) == NULL)
+		log_fatal("crypto", "HMAC failed");
+}
+
+void
+crypto_hmac_sha256(uint8_t out[SHA256_BYTES], struct slice key, const void *data, size_t len)
+{
+	hmac(out, EVP_sha256(), key, data, len);
+}
+
+size_t
+crypto_hmac_sha2(uint8_t out[SHA512_BYTES], int bits, struct slice key, const void *data, size_t len)
+{
+	const EVP_MD *digest = bits == 256 ? EVP_sha256() : bits == 384 ? EVP_sha384() : EVP_sha512();
+	hmac(out, digest, key, data, len);
+	return (size_t)EVP_MD_get_size(digest);
+}
+
+bool
+crypto_equal(const void *a, const void *b, size_t len)
+{
+	return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+void
+crypto_wipe(void *data, size_t len)
+{
+	OPENSSL_cleanse(data, len);
+}

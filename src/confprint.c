@@ -19,6 +19,7 @@ confkey_append_choices(struct buffer *out, const struct confkey *key)
 static void
 append_kind(struct buffer *out, const struct confkey *key)
 {
+	buffer_puts(out, "Values: ");
 	if (key->choices != NULL)
 		confkey_append_choices(out, key);
 	else if (key->type == CONFKEY_BOOLEAN)
@@ -27,7 +28,7 @@ append_kind(struct buffer *out, const struct confkey *key)
 		buffer_printf(out, "%d to %d", key->min, key->max);
 	else
 		buffer_printf(out, "text of %d to %d bytes", key->min, key->max);
-	buffer_printf(out, "; default %s.", key->fallback[0] == '\0' ? "empty" : key->fallback);
+	buffer_printf(out, "; default: %s.", key->fallback[0] == '\0' ? "empty" : key->fallback);
 }
 
 static void

@@ -17,7 +17,7 @@
 #include "token.h"
 
 /* 64 bytes are enough for each algorithm: RFC 7518 section 3.2 asks for as many as the hash has. */
-enum { SECRET_BYTES = 64, KID_RANDOM_BYTES = 4, FILE_MAX = 64 * 1024 };
+enum { SECRET_BYTES = 64, KID_RANDOM_BYTES = 4, FILE_MAX = 16 * 1024 };
 
 static const char heading[] = "# Keys of JobForge's access tokens: the first one signs, all verify. See jobforgectl(8).\n";
 
@@ -100,9 +100,10 @@ read_old(struct rotation *rotation)
 	rotation->exists = access(rotation->path, F_OK) == 0;
 	if (!rotation->exists)
 		return 0;
-	struct token_keys *keys = token_keys_read(rotation->path, rotation->error, rotation->error_size);
+	char reason[512];
+	struct token_keys *keys = token_keys_read(rotation->path, reason, sizeof(reason));
 	if (keys == NULL)
-		return -1;
+		return fail(rotation, "%s; mend the file, or remove it to begin with a new key alone", reason);
 	token_keys_free(keys);
 	return read_text(rotation);
 }
@@ -114,7 +115,7 @@ old_key(const struct rotation *rotation)
 	const char *line = rotation->old_text;
 	while (*line != '\0') {
 		line += strspn(line, " \t\r\n");
-		size_t len = strcspn(line, "\r\n");
+		size_t len = strcspn(line, "\n");
 		if (len > 0 && *line != '#')
 			return (struct slice){ line, len };
 		line += len;

@@ -4,7 +4,7 @@
 
 #include "base.h"
 
-enum { KEYFILE_KID_SIZE = 64 };
+enum { KEYFILE_KID_SIZE = 65 };
 
 struct keyfile_change {
 	char signing[KEYFILE_KID_SIZE];  /* the id of the new key */

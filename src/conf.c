@@ -29,10 +29,11 @@ static const char *const falsehoods[] = { "off", "false", "no", "0", NULL };
 #define KEY(member) .name = #member, .offset = offsetof(struct conf, member)
 
 static const struct confkey keys[] = {
-	{ KEY(database), .type = CONFKEY_CONNINFO, .min = 1, .max = TEXT_MAX, .fallback = "dbname=jobforge user=jobforge_app",
+	{ KEY(database), .type = CONFKEY_CONNINFO, .min = 1, .max = TEXT_MAX,
+	    .fallback = "dbname=jobforge user=jobforge_app",
 	    .help = "Connection string or URI of libpq for the workers, who connect as jobforge_app." },
 	{ KEY(admin_database), .type = CONFKEY_CONNINFO, .max = TEXT_MAX, .fallback = "",
-	    .help = "Connection string of jobforgectl migrate, as a role that may create roles; empty: that of database." },
+	    .help = "Connection string of jobforgectl migrate, as an administrator; empty: that of database." },
 	{ KEY(connect_timeout), .type = CONFKEY_INTEGER, .min = 1, .max = 10000, .fallback = "1000",
 	    .help = "Milliseconds that connecting to the database may take." },
 	{ KEY(statement_timeout), .type = CONFKEY_INTEGER, .min = 100, .max = 4500, .fallback = "4000",
@@ -61,7 +62,8 @@ static const struct confkey keys[] = {
 	{ KEY(pid_file), .type = CONFKEY_STRING, .max = TEXT_MAX, .fallback = "",
 	    .help = "File that holds the master's process id while it runs; empty: none." },
 
-	{ KEY(token_keys), .type = CONFKEY_STRING, .min = 1, .max = TEXT_MAX, .fallback = SYSCONFDIR "/jobforge/token.keys",
+	{ KEY(token_keys), .type = CONFKEY_STRING, .min = 1, .max = TEXT_MAX,
+	    .fallback = SYSCONFDIR "/jobforge/token.keys",
 	    .help = "Path of the file with the keys of the access tokens, made by jobforgectl key rotate." },
 	{ KEY(token_algorithm), .type = CONFKEY_STRING, .max = TEXT_MAX, .choices = algorithms, .fallback = "HS256",
 	    .help = "The one algorithm that access tokens are signed and checked with." },
@@ -83,7 +85,7 @@ static const struct confkey keys[] = {
 	    .help = "Seconds over which login_attempts counts." },
 
 	{ KEY(server_timing), .type = CONFKEY_BOOLEAN, .fallback = "off",
-	    .help = "Whether answers carry Server-Timing with the time in authentication, the database and altogether." },
+	    .help = "Whether answers carry Server-Timing: time in authentication, in the database and altogether." },
 	{ KEY(log_level), .type = CONFKEY_LEVEL, .choices = levels, .fallback = "info",
 	    .help = "The least severe lines that the log shows." },
 };

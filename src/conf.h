@@ -15,7 +15,7 @@ struct conf {
 	char *admin_database;      /* of jobforgectl migrate, a role that may create roles; default: `database` */
 	int connect_timeout;       /* milliseconds, 1..10000, default 1000 */
 	int statement_timeout;     /* milliseconds, 100..4500, default 4000: a request never hangs over 5 s */
-	int connection_lifetime;   /* seconds, 0..31536000, 0 = for ever, default 3600 (pool_recycle of the requirement) */
+	int connection_lifetime;   /* seconds, 0..31536000, 0 = for ever, default 3600: pool_recycle */
 
 	/* Processes */
 	char *api_socket;          /* unix socket path, default <runstatedir>/jobforge/api.sock */
@@ -46,9 +46,10 @@ struct conf {
 };
 
 /*
- * Fills `conf` (zeroed or loaded before: then it is freed first) from `path` (NULL: no file), the environment and `flags`
- * (count `flag_count`, each "--key=value" or "--key", "--no-key" for a boolean). On error returns -1 and a sentence with
- * file and line, or variable, or flag in `error`; `conf` is then as it was. The strings are owned by `conf`.
+ * Fills `conf` (zeroed or loaded before: then it is freed first) from `path` (NULL: no file), the environment and
+ * `flags` (count `flag_count`, each "--key=value" or "--key", "--no-key" for a boolean). On error returns -1 and a
+ * sentence with file and line, or variable, or flag in `error`; `conf` is then as it was. The strings are owned by
+ * `conf`.
  */
 int conf_load(struct conf *conf, const char *path, char *const flags[], int flag_count, char *error, size_t error_size)
     MUST_CHECK;

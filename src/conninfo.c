@@ -47,7 +47,8 @@ mask_query(struct buffer *out, const char *query)
 		size_t len = strcspn(query, "&");
 		size_t name = strcspn(query, "=&");
 		if (name < len)
-			append_masked(out, (struct slice){ query, name }, (struct slice){ query + name + 1, len - name - 1 });
+			append_masked(out, (struct slice){ query, name },
+			    (struct slice){ query + name + 1, len - name - 1 });
 		else
 			buffer_append(out, query, len);
 		query += len;

@@ -12,7 +12,8 @@ struct buffer;
  */
 void conninfo_mask(struct buffer *out, const char *conninfo);
 
-/* Whether it is a URI or keyword=value pairs. Of another text libpq's own error would show a part, which may be a password. */
+/* Whether it is a URI or keyword=value pairs. Of another text libpq's own error would show a part, which may be a
+ * password. */
 bool conninfo_valid(const char *conninfo);
 
 #endif

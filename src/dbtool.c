@@ -19,7 +19,7 @@ result_of(const struct db_rows *rows)
 	return (const PGresult *)rows;
 }
 
-/* libpq ends its messages with a line feed and puts several reasons on lines of their own; the full stop is the caller's. */
+/* libpq ends its messages with a line feed and gives each of several reasons a line; the full stop is the caller's. */
 static void
 append_folded(struct buffer *out, const char *text)
 {
@@ -57,8 +57,8 @@ print_notice(void *unused, const PGresult *notice)
 static PGconn *
 connect_to(const char *conninfo)
 {
-	const char *const names[] = { "connect_timeout", "fallback_application_name", "dbname", "client_encoding", NULL };
-	const char *const values[] = { "10", "jobforgectl", conninfo, "UTF8", NULL };
+	const char *const names[] = { "connect_timeout", "fallback_application_name", "dbname", "client_encoding", 0 };
+	const char *const values[] = { "10", "jobforgectl", conninfo, "UTF8", 0 };
 	return PQconnectdbParams(names, values, 1);
 }
 

@@ -1,6 +1,6 @@
 /*
- * A blocking connection to PostgreSQL for the operator's tool, which has one user and no hurry. The workers' own is db.h;
- * dbtool.c is the other of the two files that include libpq's header.
+ * A blocking connection to PostgreSQL for the operator's tool, which has one user and no hurry. The workers' own is
+ * db.h; dbtool.c is the other of the two files that include libpq's header.
  */
 #ifndef JOBFORGE_DBTOOL_H
 #define JOBFORGE_DBTOOL_H
@@ -23,7 +23,7 @@ void db_tool_close(struct db_tool *tool);
  */
 struct db_rows *db_tool_run(struct db_tool *tool, const char *sql, int count, const char *const params[]) MUST_CHECK;
 
-/* The last error: "SQLSTATE: message", and the hint if there is one; on one line; only the message when libpq made it. */
+/* The last error on one line: "SQLSTATE: message (hint)", or the message alone when libpq made it. */
 const char *db_tool_error(const struct db_tool *tool);
 
 /* Its SQLSTATE, "" when there is none. */

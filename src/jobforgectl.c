@@ -204,7 +204,8 @@ run_key_rotate(struct context *context)
 		buffer_printf(&out, "Key %s in %s signs from now on", change.signing, path);
 		if (change.previous[0] != '\0')
 			buffer_printf(&out, "; key %s still verifies, and older ones are dropped", change.previous);
-		buffer_puts(&out, ".\nA running jobforged reads the file when it gets SIGHUP (systemctl reload jobforged).\n");
+		buffer_puts(&out, ".\n");
+		buffer_puts(&out, "A running jobforged reads the file on SIGHUP (systemctl reload jobforged).\n");
 	}
 	print_and_free(&out);
 	return STATUS_OK;

@@ -19,7 +19,8 @@
 /* 64 bytes are enough for each algorithm: RFC 7518 section 3.2 asks for as many as the hash has. */
 enum { SECRET_BYTES = 64, KID_RANDOM_BYTES = 4, FILE_MAX = 16 * 1024 };
 
-static const char heading[] = "# Keys of JobForge's access tokens: the first one signs, all verify. See jobforgectl(8).\n";
+static const char heading[] =
+    "# Keys of JobForge's access tokens: the first one signs, all verify. See jobforgectl(8).\n";
 
 /* A rotation under way. The text of both files holds secrets and is wiped at the end. */
 struct rotation {
@@ -70,8 +71,8 @@ lock(struct rotation *rotation)
 {
 	rotation->directory_fd = open(rotation->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (rotation->directory_fd < 0)
-		return fail(rotation, "%s: %s; make the directory, or set token_keys to another path", rotation->directory,
-		    strerror(errno));
+		return fail(rotation, "%s: %s; make the directory, or set token_keys to another path",
+		    rotation->directory, strerror(errno));
 	if (flock(rotation->directory_fd, LOCK_EX) != 0)
 		return fail(rotation, "%s: cannot be locked: %s", rotation->directory, strerror(errno));
 	return 0;
@@ -146,8 +147,8 @@ make_text(struct rotation *rotation)
 	make_kid(rotation->change->signing);
 	crypto_random(secret, sizeof(secret));
 	base64url_encode(text, secret, sizeof(secret));
-	snprintf(rotation->new_text, sizeof(rotation->new_text), "%s%s %s\n%.*s%s", heading, rotation->change->signing, text,
-	    (int)old.len, old.len == 0 ? "" : old.data, old.len == 0 ? "" : "\n");
+	snprintf(rotation->new_text, sizeof(rotation->new_text), "%s%s %s\n%.*s%s", heading, rotation->change->signing,
+	    text, (int)old.len, old.len == 0 ? "" : old.data, old.len == 0 ? "" : "\n");
 	snprintf(rotation->change->previous, KEYFILE_KID_SIZE, "%.*s",
 	    old.len == 0 ? 0 : (int)strcspn(old.data, " \t\r\n"), old.len == 0 ? "" : old.data);
 	crypto_wipe(secret, sizeof(secret));
@@ -168,12 +169,14 @@ give_to_owner(struct rotation *rotation, int descriptor, const char *user)
 		owner = account->pw_uid;
 		group = account->pw_gid;
 	} else if (user[0] != '\0' && owner == 0) {
-		return fail(rotation, "there is no account %s on this machine, which the configuration names as user", user);
+		return fail(rotation, "there is no account %s on this machine, which the configuration names as user",
+		    user);
 	}
 	if (owner == geteuid() && group == getegid())
 		return 0;
 	if (fchown(descriptor, owner, group) != 0)
-		return fail(rotation, "%s belongs to another account: run this as that one, or as root", rotation->path);
+		return fail(rotation, "%s belongs to another account: run this as that one, or as root",
+		    rotation->path);
 	return 0;
 }
 
@@ -209,7 +212,7 @@ replace(struct rotation *rotation, const char *user)
 	if (result != 0)
 		unlink(rotation->temporary);
 	else
-		(void)fsync(rotation->directory_fd); /* the new file stands; at worst the old name comes back after a crash */
+		(void)fsync(rotation->directory_fd); /* should it fail, a crash may bring the old file back, whole */
 	return result;
 }
 

@@ -78,16 +78,22 @@ check_facts(struct run *run, const struct db_rows *facts)
 	const char *encoding = db_rows_value(facts, 0, ENCODING);
 	snprintf(run->database, sizeof(run->database), "%s", db_rows_value(facts, 0, DATABASE));
 	if (major < 16)
-		return fail(run, "the server is PostgreSQL %s, and JobForge needs 16 or later: upgrade it, or name another "
-		    "server by admin_database", db_rows_value(facts, 0, VERSION));
+		return fail(run,
+		    "the server is PostgreSQL %s, and JobForge needs 16 or later: upgrade it, or name another "
+		    "server by admin_database",
+		    db_rows_value(facts, 0, VERSION));
 	if (strcmp(encoding, "UTF8") != 0)
-		return fail(run, "database %s has the encoding %s, and JobForge needs UTF8: create one with TEMPLATE template0 "
-		    "ENCODING 'UTF8'", run->database, encoding);
+		return fail(run,
+		    "database %s has the encoding %s, and JobForge needs UTF8: create one with TEMPLATE template0 "
+		    "ENCODING 'UTF8'",
+		    run->database, encoding);
 	if (strcmp(db_rows_value(facts, 0, STANDBY), "t") == 0 && !run->request->dry_run)
 		return fail(run, "the server is a standby: connect to the primary by admin_database");
 	if (strcmp(db_rows_value(facts, 0, PGVECTOR), "t") != 0)
-		return fail(run, "the server has no pgvector: install it on the database's machine (Debian's package is "
-		    "postgresql-%d-pgvector), then run this again", major);
+		return fail(run,
+		    "the server has no pgvector: install it on the database's machine (Debian's package is "
+		    "postgresql-%d-pgvector), then run this again",
+		    major);
 	return 0;
 }
 
@@ -110,7 +116,8 @@ check_server(struct run *run)
 static int
 try_lock(struct run *run)
 {
-	struct db_rows *rows = db_tool_run(run->tool, "SELECT pg_try_advisory_lock(x'6a6f62666f726765'::bigint)", 0, NULL);
+	struct db_rows *rows =
+	    db_tool_run(run->tool, "SELECT pg_try_advisory_lock(x'6a6f62666f726765'::bigint)", 0, NULL);
 	if (rows == NULL)
 		return fail_sql(run, "the lock of migrations");
 	int taken = strcmp(db_rows_value(rows, 0, 0), "t") == 0;
@@ -126,15 +133,16 @@ lock(struct run *run)
 	int taken;
 	for (int tries = 0; (taken = try_lock(run)) == 0; tries++) {
 		if (tries == 10)
-			fprintf(stderr, "jobforgectl: another migration of this database is running; waiting for its end.\n");
+			fprintf(stderr,
+			    "jobforgectl: another migration of this database is running; waiting for its end.\n");
 		nanosleep(&pause, NULL);
 	}
 	return taken > 0 ? 0 : -1;
 }
 
 /*
- * Steps back from whatever role the migration took, and into that of the ledger's owner: after the first migration this is
- * jobforge_owner, of which each administrator is a member, while the ledger was made by one of them.
+ * Steps back from whatever role the migration took, and into that of the ledger's owner: after the first migration this
+ * is jobforge_owner, of which each administrator is a member, while the ledger was made by one of them.
  */
 static int
 become_ledger_owner(struct run *run)
@@ -183,16 +191,22 @@ compare_ledger(struct run *run, const struct db_rows *ledger)
 	int count = db_rows_count(ledger);
 	int newest = count == 0 ? 0 : atoi(db_rows_value(ledger, count - 1, 0));
 	if (newest > run->files.count)
-		return fail(run, "database %s is at version %d, and the migrations in %s end at %d: it was made by a newer "
-		    "JobForge, so install that one", run->database, newest, run->request->directory, run->files.count);
+		return fail(run,
+		    "database %s is at version %d, and the migrations in %s end at %d: it was made by a newer "
+		    "JobForge, so install that one",
+		    run->database, newest, run->request->directory, run->files.count);
 	for (int i = 0; i < count; i++) {
 		const struct migration *file = &run->files.items[i];
 		if (atoi(db_rows_value(ledger, i, 0)) != file->version)
-			return fail(run, "%s was never applied to database %s, and later ones were: a new migration is numbered "
-			    "after all others", file->file, run->database);
+			return fail(run,
+			    "%s was never applied to database %s, and later ones were: a new migration is numbered "
+			    "after all others",
+			    file->file, run->database);
 		if (strcmp(db_rows_value(ledger, i, 1), file->checksum) != 0)
-			return fail(run, "%s/%s is not the file that was applied at %s: put that one back, and write what is to "
-			    "change as a new migration", run->request->directory, file->file, db_rows_value(ledger, i, 2));
+			return fail(run,
+			    "%s/%s is not the file that was applied at %s: put that one back, and write what is to "
+			    "change as a new migration",
+			    run->request->directory, file->file, db_rows_value(ledger, i, 2));
 	}
 	run->version = newest;
 	return 0;
@@ -213,7 +227,7 @@ read_ledger(struct run *run)
 	return result;
 }
 
-/* The settings that a role, a database or the migration before may have left otherwise, and that migrations depend on. */
+/* Settings that migrations depend on, and that the role, the database or the migration before may have otherwise. */
 static int
 begin(struct run *run)
 {
@@ -229,14 +243,14 @@ make_ledger(struct run *run)
 {
 	static const char sql[] =
 	    "CREATE SCHEMA IF NOT EXISTS jobforge;"
-	    "CREATE TABLE jobforge.schema_migrations (version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,"
-	    " applied_at timestamptz NOT NULL DEFAULT now())";
+	    "CREATE TABLE jobforge.schema_migrations (version int PRIMARY KEY, name text NOT NULL,"
+	    " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
 	return run->has_ledger ? 0 : execute(run, sql, 0, NULL);
 }
 
 /*
- * Runs the file's text inside a function. Sent as it is, a COMMIT or ROLLBACK in it would end the transaction, and the rest
- * would run outside; inside a function the server refuses both.
+ * Runs the file's text inside a function. Sent as it is, a COMMIT or ROLLBACK in it would end the transaction, and the
+ * rest would run outside; inside a function the server refuses both.
  */
 static int
 execute_file(struct run *run, const struct migration *file)
@@ -255,7 +269,8 @@ write_ledger(struct run *run, const struct migration *file)
 	snprintf(version, sizeof(version), "%d", file->version);
 	if (become_ledger_owner(run) != 0)
 		return -1;
-	return execute(run, "INSERT INTO jobforge.schema_migrations (version, name, checksum) VALUES ($1, $2, $3)", 3, params);
+	return execute(run, "INSERT INTO jobforge.schema_migrations (version, name, checksum) VALUES ($1, $2, $3)", 3,
+	    params);
 }
 
 /* Puts the reason in words, then rolls back. */
@@ -372,8 +387,8 @@ report(const struct run *run)
 static int
 run_connected(struct run *run)
 {
-	/* So that the server notices within a second when this process was killed. Not every platform's server can: then the
-	 * transaction ends with the statement that it is at. */
+	/* So that the server notices within a second when this process was killed. Not every platform's server can:
+	 * then the transaction ends with the statement that it is at. */
 	(void)execute(run, "SET client_connection_check_interval = '1s'", 0, NULL);
 	if (check_server(run) != 0)
 		return -1;

@@ -109,7 +109,8 @@ add(struct reader *reader, const char *file)
 	struct migration migration = { 0 };
 	struct buffer text = { 0 };
 	if (!parse_name(&migration, file))
-		return fail(reader, "%s/%s is not named NNNN_name.sql (lower-case letters, digits, '_'): rename or remove it",
+		return fail(reader,
+		    "%s/%s is not named NNNN_name.sql (lower-case letters, digits, '_'): rename or remove it",
 		    reader->path, file);
 	struct migration *items = reallocarray(all->items, (size_t)all->count + 1, sizeof(*items));
 	if (items == NULL)
@@ -149,10 +150,12 @@ check_numbers(struct reader *reader)
 			return fail(reader, "%s and %s in %s have the same number", all->items[i - 1].file,
 			    all->items[i].file, reader->path);
 		if (all->items[i].version != i + 1)
-			return fail(reader, "migration %04d is missing in %s, which has %s: restore the directory", i + 1,
-			    reader->path, all->items[i].file);
+			return fail(reader, "migration %04d is missing in %s, which has %s: restore the directory",
+			    i + 1, reader->path, all->items[i].file);
 	}
-	return all->count > 0 ? 0 : fail(reader, "%s holds no migration: name their directory by --directory", reader->path);
+	if (all->count == 0)
+		return fail(reader, "%s holds no migration: name their directory by --directory", reader->path);
+	return 0;
 }
 
 int

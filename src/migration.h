@@ -21,8 +21,9 @@ struct migrations {
 };
 
 /*
- * Reads all of them. A name of another form (one that starts with a dot excepted), a gap, a number used twice, a file with
- * a NUL or that is not UTF-8, and a directory without any are errors: -1 with a sentence in `error`, and nothing to free.
+ * Reads all of them. A name of another form (one that starts with a dot excepted), a gap, a number used twice, a file
+ * with a NUL or that is not UTF-8, and a directory without any are errors: -1 with a sentence in `error`, and nothing
+ * to free.
  */
 int migrations_read(struct migrations *migrations, const char *directory, char *error, size_t error_size) MUST_CHECK;
 

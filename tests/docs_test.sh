@@ -1,6 +1,6 @@
 #!/bin/sh
-# The man pages say what the programs do: every key with its values and default, every command, every option, and nothing
-# that does not exist. Needs the built programs, no database.
+# The man pages say what the programs do: every key with its values and default, every command, every option, and
+# nothing that does not exist. Needs the built programs, no database.
 set -u
 
 : "${srcdir:=$(cd "$(dirname "$0")/.." && pwd)}"
@@ -51,7 +51,8 @@ ctl config --example | sed -e "s|default: $sysconfdir/|default: /etc/|" -e "s|de
 	awk -v tab="$tab" '/^# Values: / { values = substr($0, 3) }
 	/^#[a-z]/ { sub(/^#/, "", $1); print $1 tab values }' > "$work/keys.program"
 awk -v tab="$tab" '/^\.It Ic / { key = $3 } /^Values: / { print key tab $0 }' "$conf_page" > "$work/keys.page"
-same "$work/keys.program" "$work/keys.page" "each key is in jobforged.conf(5) with its values and default, in the table's order"
+same "$work/keys.program" "$work/keys.page" \
+	"each key is in jobforged.conf(5) with its values and default, in the table's order"
 
 grep -c '^\.It Ic ' "$conf_page" > "$work/items"
 wc -l < "$work/keys.program" | tr -d ' ' > "$work/keys"
@@ -90,13 +91,15 @@ while read -r command; do
 done < "$work/commands.program"
 
 # ---- jobforged ----
-"$builddir/jobforged" --help | grep -oE -e '(^|[^-a-zA-Z])--?[a-z]+' | grep -oE -e '--?[a-z]+' | sort -u > "$work/daemon.program"
+"$builddir/jobforged" --help | grep -oE -e '(^|[^-a-zA-Z])--?[a-z]+' | grep -oE -e '--?[a-z]+' |
+	sort -u > "$work/daemon.program"
 sed -n 's/^\.It Fl \([^ ]*\).*/-\1/p' "$daemon_page" | sort -u > "$work/daemon.page"
 same "$work/daemon.program" "$work/daemon.page" "the options of jobforged(8)"
 
 # ---- the schema ----
 sed -n 's/^schema version: //p' "$work/version" > "$work/schema.program"
-find "$srcdir/sql/migrations" -name '*.sql' | sed 's|.*/0*\([0-9]*\)_.*|\1|' | sort -n | tail -n 1 > "$work/schema.files"
+find "$srcdir/sql/migrations" -name '*.sql' | sed 's|.*/0*\([0-9]*\)_.*|\1|' | sort -n |
+	tail -n 1 > "$work/schema.files"
 same "$work/schema.program" "$work/schema.files" "SCHEMA_VERSION is the number of the last migration"
 
 # ---- mdoc ----

@@ -95,7 +95,8 @@ test_order(const struct place *place)
 	is_int(conf.login_attempts, 71, "the last flag beats the environment");
 	setenv("JOBFORGE_AUTH_WORKERS", "", 1);
 	is_int(conf_load(&conf, NULL, NULL, 0, error, sizeof(error)), -1, "an empty variable is no number");
-	is_string(error, "JOBFORGE_AUTH_WORKERS: auth_workers must be a whole number from 1 to 64.", "the error names it");
+	is_string(error, "JOBFORGE_AUTH_WORKERS: auth_workers must be a whole number from 1 to 64.",
+	    "the error names it");
 	unsetenv("JOBFORGE_AUTH_WORKERS");
 	unsetenv("JOBFORGE_LOGIN_ATTEMPTS");
 	unsetenv("JOBFORGE_NO_SUCH_KEY");
@@ -134,21 +135,24 @@ static const struct {
 	{ "a comment for a value", TEXT("token_issuer = # a\n"), .error = ":1: token_issuer must not be empty." },
 	{ "an unknown key", TEXT("# a\n\ntoken_isuer = a\n"),
 	    .error = ":3: there is no key token_isuer; see jobforged.conf(5)." },
-	{ "a repeated key", TEXT("token_issuer = a\ntoken_issuer = a\n"), .error = ":2: token_issuer is set a second time." },
+	{ "a repeated key", TEXT("token_issuer = a\ntoken_issuer = a\n"),
+	    .error = ":2: token_issuer is set a second time." },
 	{ "upper case", TEXT("Token_issuer = a\n"),
 	    .error = ":1: a line is \"key = value\", a comment that starts with '#', or empty." },
 	{ "a flag's spelling", TEXT("token-issuer = a\n"),
 	    .error = ":1: a line is \"key = value\", a comment that starts with '#', or empty." },
 	{ "no equals sign", TEXT("token_issuer\n"),
 	    .error = ":1: a line is \"key = value\", a comment that starts with '#', or empty." },
-	{ "no key", TEXT("= a\n"), .error = ":1: a line is \"key = value\", a comment that starts with '#', or empty." },
+	{ "no key", TEXT("= a\n"),
+	    .error = ":1: a line is \"key = value\", a comment that starts with '#', or empty." },
 	{ "an open quote", TEXT("token_issuer = \"a\npid_file = \"\n"), .error = ":1: the closing quote is missing." },
 	{ "an escaped closing quote", TEXT("token_issuer = \"a\\\"\n"), .error = ":1: the closing quote is missing." },
 	{ "an unknown escape", TEXT("token_issuer = \"a\\n\"\n"),
 	    .error = ":1: in quotes a backslash stands before '\"' or another backslash only." },
 	{ "a backslash at the end", TEXT("token_issuer = \"a\\"),
 	    .error = ":1: in quotes a backslash stands before '\"' or another backslash only." },
-	{ "text after the quotes", TEXT("token_issuer = \"a\" b\n"), .error = ":1: there is text after the closing quote." },
+	{ "text after the quotes", TEXT("token_issuer = \"a\" b\n"),
+	    .error = ":1: there is text after the closing quote." },
 	{ "a NUL", TEXT("token_issuer = a\0b\n"), .error = ":1: the line holds a control character, or is not UTF-8." },
 	{ "a NUL at the start", TEXT("\0"), .error = ":1: the line holds a control character, or is not UTF-8." },
 	{ "a carriage return within", TEXT("token_issuer = a\rb\n"),
@@ -174,7 +178,8 @@ test_syntax(const struct place *place)
 		char error[ERROR_SIZE], wanted[ERROR_SIZE];
 		int result = load_text(&conf, place, syntax[i].text, syntax[i].len, error);
 		bool in_line = syntax[i].error != NULL && syntax[i].error[0] == ':';
-		snprintf(wanted, sizeof(wanted), "%s%s", in_line ? place->file : "", syntax[i].error == NULL ? "" : syntax[i].error);
+		snprintf(wanted, sizeof(wanted), "%s%s", in_line ? place->file : "",
+		    syntax[i].error == NULL ? "" : syntax[i].error);
 		if (syntax[i].error == NULL && result != 0)
 			is_string(error, "", "%s: loads", syntax[i].name);
 		else if (syntax[i].error == NULL)
@@ -220,7 +225,8 @@ test_integers(void)
 		if (key->type != CONFKEY_INTEGER)
 			continue;
 		ok(takes_number(key, key->min) && takes_number(key, key->max), "%s: both bounds", key->name);
-		ok(!takes_number(key, key->min - 1LL) && !takes_number(key, key->max + 1LL), "%s: not beyond", key->name);
+		ok(!takes_number(key, key->min - 1LL) && !takes_number(key, key->max + 1LL), "%s: not beyond",
+		    key->name);
 		int value, taken = 0;
 		for (size_t j = 0; j < COUNT_OF(bad); j++)
 			taken += takes(key, bad[j], &value);
@@ -246,15 +252,19 @@ test_flags(void)
 		{ "--", "--: there is no such option; see jobforged.conf(5)." },
 		{ "--=", "--: there is no such option; see jobforged.conf(5)." },
 		{ "", ": there is no such option; see jobforged.conf(5)." },
-		{ "--database=jobforge", "--database: database must be pairs of keyword=value or a postgresql:// URI." },
-		{ "--database=password=two words", "--database: database must be pairs of keyword=value or a postgresql:// URI." },
+		{ "--database=jobforge",
+		    "--database: database must be pairs of keyword=value or a postgresql:// URI." },
+		{ "--database=password=two words",
+		    "--database: database must be pairs of keyword=value or a postgresql:// URI." },
 		{ "--token-issuer=a\nb", "--token-issuer: token_issuer holds a control character, or is not UTF-8." },
 	};
 	struct conf conf = { 0 };
 	char error[ERROR_SIZE];
 	for (size_t i = 0; i < COUNT_OF(bad); i++)
-		is_string(load_flag(&conf, bad[i].flag, error) == 0 ? "(loaded)" : error, bad[i].error, "flag %s", bad[i].flag);
-	ok(conf_flag_known("--api-workers") && conf_flag_known("--no-server-timing") && conf_flag_known("--server-timing=x"),
+		is_string(load_flag(&conf, bad[i].flag, error) == 0 ? "(loaded)" : error, bad[i].error, "flag %s",
+		    bad[i].flag);
+	ok(conf_flag_known("--api-workers") && conf_flag_known("--no-server-timing") &&
+		conf_flag_known("--server-timing=x"),
 	    "known flags");
 	ok(!conf_flag_known("--no-api-workers") && !conf_flag_known("--x=1") && !conf_flag_known("x"), "unknown flags");
 
@@ -291,7 +301,8 @@ test_unreadable(const struct place *place)
 	char error[ERROR_SIZE], wanted[ERROR_SIZE];
 	unlink(place->file);
 	is_int(conf_load(&conf, place->file, NULL, 0, error, sizeof(error)), -1, "a missing file");
-	snprintf(wanted, sizeof(wanted), "%s: the configuration file cannot be read: No such file or directory.", place->file);
+	snprintf(wanted, sizeof(wanted), "%s: the configuration file cannot be read: No such file or directory.",
+	    place->file);
 	is_string(error, wanted, "is named");
 	is_int(conf_load(&conf, place->directory, NULL, 0, error, sizeof(error)), -1, "a directory");
 	is_int(conf_load(&conf, "/dev/zero", NULL, 0, error, sizeof(error)), -1, "a file without end");

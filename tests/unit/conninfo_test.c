@@ -62,7 +62,8 @@ main(void)
 		conninfo_mask(&out, cases[i].given);
 		is_slice((struct slice){ out.data + 7, out.len - 7 }, cases[i].shown, "%s", cases[i].given);
 	}
-	ok(conninfo_valid("host=a password='b c'") && conninfo_valid("") && conninfo_valid("postgres://a"), "valid strings");
+	ok(conninfo_valid("host=a password='b c'") && conninfo_valid("") && conninfo_valid("postgres://a"),
+	    "valid strings");
 	ok(!conninfo_valid("jobforge") && !conninfo_valid("password=a b") && !conninfo_valid("mysql://a"), "others");
 	ok(memcmp(out.data, "before ", 7) == 0, "what was in the buffer stays");
 	buffer_free(&out);

@@ -93,13 +93,14 @@ DECLARE
 	v_attempts integer;
 	v_start timestamptz;
 BEGIN
+	-- ARRAY: a plain IN (SELECT ...) may be planned as a join that runs the sub-select, and its LIMIT, many times.
 	DELETE FROM jobforge.login_attempts AS l
-	WHERE l.email_hash IN (
+	WHERE l.email_hash = ANY (ARRAY(
 		SELECT o.email_hash FROM jobforge.login_attempts AS o
 		WHERE o.window_start <= v_now - v_window
 		ORDER BY o.window_start
 		LIMIT 10
-		FOR UPDATE SKIP LOCKED);
+		FOR UPDATE SKIP LOCKED));
 
 	-- A window that begins in the future was begun before the clock was set back: it begins now instead.
 	INSERT INTO jobforge.login_attempts AS l (email_hash, window_start, attempts)

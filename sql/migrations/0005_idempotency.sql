@@ -50,13 +50,14 @@ BEGIN
 
 	DELETE FROM jobforge.idempotency_keys AS k
 	WHERE k.user_id = v_user AND k.key = p_key AND k.created_at <= v_limit;
+	-- ARRAY: a plain IN (SELECT ...) may be planned as a join that runs the sub-select, and its LIMIT, many times.
 	DELETE FROM jobforge.idempotency_keys AS k
-	WHERE k.user_id = v_user AND k.key IN (
+	WHERE k.user_id = v_user AND k.key = ANY (ARRAY(
 		SELECT o.key FROM jobforge.idempotency_keys AS o
 		WHERE o.user_id = v_user AND o.created_at <= v_limit
 		ORDER BY o.created_at
 		LIMIT 100
-		FOR UPDATE SKIP LOCKED);
+		FOR UPDATE SKIP LOCKED));
 
 	SELECT k.request_hash INTO v_hash FROM jobforge.idempotency_keys AS k
 	WHERE k.user_id = v_user AND k.key = p_key;

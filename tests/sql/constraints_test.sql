@@ -150,8 +150,11 @@ FROM (VALUES
 	('UPDATE public.applications SET research_completed = true, resume_optimized = true, cover_letter_generated = true',
 		NULL),
 	('UPDATE public.applications SET status = NULL', 'status is null'),
-	('UPDATE public.applications SET user_id = ''bbbbbbbb-0000-4000-8000-000000000000''', 'documents_application_id_fkey'),
-	('UPDATE public.documents SET user_id = ''bbbbbbbb-0000-4000-8000-000000000000''', 'documents_application_id_fkey'),
+	('UPDATE public.applications SET user_id = ''bbbbbbbb-0000-4000-8000-000000000000''
+		WHERE id = ''aaaaaaaa-0000-4000-8000-000000000001''', 'documents_application_id_fkey'),
+	('UPDATE public.documents SET user_id = ''bbbbbbbb-0000-4000-8000-000000000000''
+		WHERE document_type = ''optimized_resume'' AND user_id = ''aaaaaaaa-0000-4000-8000-000000000000''',
+		'documents_application_id_fkey'),
 	('UPDATE public.document_embeddings SET user_id = ''bbbbbbbb-0000-4000-8000-000000000000''',
 		'document_embeddings_document_id_fkey'),
 	('UPDATE public.applications SET user_id = ''cccccccc-0000-4000-8000-000000000000''

@@ -17,8 +17,9 @@
 
 /*
  * Even in its strict mode json-c 0.16 takes "1.", "-01", NaN, control characters in strings, lone surrogates and
- * over-long UTF-8, and it clamps integers that do not fit. So the text is checked against the grammar first, and json-c
- * is given nothing that it would read otherwise than RFC 8259 does.
+ * over-long UTF-8, and it clamps integers that do not fit; that of 0.18 takes nothing but ASCII in strings. So the text
+ * is checked against the grammar here, and json-c, in its default mode, is given nothing that it would read otherwise
+ * than RFC 8259 does.
  */
 
 enum expectation { VALUE, VALUE_OR_END, KEY, KEY_OR_END, SEPARATOR };
@@ -384,7 +385,6 @@ parse_checked(struct slice text, struct json_object **object)
 	struct json_tokener *tokener = json_tokener_new_ex(JSON_MAX_DEPTH + 2);
 	if (tokener == NULL)
 		log_fatal("out_of_memory", "no memory for a JSON parser");
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	*object = json_tokener_parse_ex(tokener, text.data, (int)text.len);
 	if (json_tokener_get_error(tokener) == json_tokener_continue)
 		*object = json_tokener_parse_ex(tokener, "", 1);

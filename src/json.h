@@ -1,5 +1,5 @@
 /*
- * JSON in (RFC 8259, strictly, by json-c behind a check of our own) and JSON out (an appending writer).
+ * JSON in (RFC 8259, strictly: json-c behind a check of our own) and JSON out (an appending writer).
  * The one file that includes json-c's header is json.c.
  */
 #ifndef JOBFORGE_JSON_H

@@ -30,12 +30,10 @@ crypto_sha256(uint8_t out[SHA256_BYTES], const void *data, size_t len)
 		log_fatal("crypto", "SHA-256 failed");
 }
 
-/* To HMAC() a NULL key means the key of the call before. */
 static void
 hmac(uint8_t *out, const EVP_MD *digest, struct slice key, const void *data, size_t len)
 {
-	const char *bytes = key.data == NULL ? "" : key.data;
-	if (key.len > INT_MAX || HMAC(digest, bytes, (int)key.len, data, len, out, NULL) == NULL)
+	if (key.len > INT_MAX || HMAC(digest, key.data, (int)key.len, data, len, out, NULL) == NULL)
 		log_fatal("crypto", "HMAC failed");
 }
 

@@ -439,6 +439,8 @@ test_forms(struct arena *arena)
 	is_string(verify(arena, keys, slice_of(arena_printf(arena, "%s.", token.data))), "invalid", "a fourth part");
 	is_string(verify(arena, keys, slice_of(arena_printf(arena, ".%s", token.data))), "invalid", "a part before");
 	is_string(verify(arena, keys, (struct slice){ token.data, token.len + 1 }), "invalid", "a NUL after it");
+	is_string(verify(arena, keys, slice_of(arena_printf(arena, "%s%01000d", token.data, 0))), "invalid",
+	    "a signature of a thousand characters more");
 	token_keys_free(keys);
 }
 

@@ -67,7 +67,7 @@ static const struct field one_query[] = {
 	" AND ($5::timestamptz IS NULL OR a.created_at < $5)"                                                          \
 	" AND ($6::text IS NULL OR strpos(lower(a.company_name), lower($6)) > 0"                                       \
 	" OR strpos(lower(a.role_title), lower($6)) > 0"                                                               \
-	" OR a.search @@ plainto_tsquery('pg_catalog.english', $6))"
+	" OR a.search @@ plainto_tsquery('pg_catalog.english', jobforge.search_text($6)))"
 
 #define LIST "SELECT " LISTED " FROM public.applications a "
 

@@ -37,6 +37,7 @@ fcgi_open(int fd, int timeout_ms)
 	/* Without a listening socket libfcgi can never accept by itself: a failed connection ends in an error instead. */
 	FCGX_InitRequest(&conn->request, -1, FCGI_FAIL_ACCEPT_ON_INTR);
 	conn->request.ipcFd = fd;
+	conn->request.keepConnection = 1; /* FCGX_Accept_r() first finishes "the request before", and must not close */
 	conn->fd = fd;
 	return conn;
 }

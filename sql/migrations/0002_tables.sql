@@ -247,19 +247,19 @@ CREATE TRIGGER normalise_users_email
 	BEFORE INSERT OR UPDATE OF email ON public.users
 	FOR EACH ROW EXECUTE FUNCTION jobforge.normalise_email();
 
--- Before a document is inserted, its application is found and locked with the caller's rights, that is, under the
--- policies. It makes another's application and one that does not exist the same error (else the unique constraint, which
--- sees every row, would tell them apart), and it puts the lock of the application before those of its documents, the
--- order in which a deletion of the application takes them. A statement that updates or deletes a document should lock
--- in that order too: WITH a AS (SELECT id FROM public.applications WHERE id = $1 FOR NO KEY UPDATE) DELETE ... USING a.
-CREATE FUNCTION jobforge.lock_application() RETURNS trigger
+-- Before a document is inserted, its application is looked for with the caller's rights, that is, under the policies:
+-- else the unique constraint, which sees every row, would tell another's application from one that does not exist. The
+-- lock is the one that the foreign key takes later; taken now, it comes before those of documents, the order in which a
+-- deletion of the application takes them. A statement that deletes a document should keep to that order as well:
+-- WITH a AS (SELECT id FROM public.applications WHERE id = $1 FOR NO KEY UPDATE) DELETE FROM public.documents ... USING a.
+CREATE FUNCTION jobforge.require_application() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM FROM public.applications AS a
 	WHERE a.id = NEW.application_id AND a.user_id = NEW.user_id
-	FOR NO KEY UPDATE;
+	FOR KEY SHARE;
 	IF NOT FOUND AND NEW.application_id IS NOT NULL AND NEW.user_id IS NOT NULL THEN
 		RAISE foreign_key_violation USING
 			MESSAGE = 'the application of this document does not exist',
@@ -269,12 +269,12 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER lock_documents_application
+CREATE TRIGGER require_documents_application
 	BEFORE INSERT ON public.documents
-	FOR EACH ROW EXECUTE FUNCTION jobforge.lock_application();
+	FOR EACH ROW EXECUTE FUNCTION jobforge.require_application();
 
 -- The same for an embedding and its document.
-CREATE FUNCTION jobforge.lock_document() RETURNS trigger
+CREATE FUNCTION jobforge.require_document() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -291,9 +291,9 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER lock_document_embeddings_document
+CREATE TRIGGER require_document_embeddings_document
 	BEFORE INSERT ON public.document_embeddings
-	FOR EACH ROW EXECUTE FUNCTION jobforge.lock_document();
+	FOR EACH ROW EXECUTE FUNCTION jobforge.require_document();
 
 GRANT CREATE ON SCHEMA public TO jobforge_auth;
 SET LOCAL ROLE jobforge_auth;

@@ -56,8 +56,9 @@ DECLARE
 	v_table text;
 BEGIN
 	FOR v_table IN SELECT name FROM pgtap.user_tables LOOP
-		EXECUTE format('GRANT ALL ON %s TO jobforge_app', v_table);
+		-- In this order: a GRANT first would make autovacuum wait for us while we wait for its lock on the table.
 		EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', v_table);
+		EXECUTE format('GRANT ALL ON %s TO jobforge_app', v_table);
 	END LOOP;
 END
 $$;

@@ -3,13 +3,7 @@
 #include "cursor.h"
 
 /* Before it is base64url: the version, the id, the key, and a MAC over those and all that they are bound to. */
-enum {
-	VERSION = 1,
-	VERSION_BYTES = 1,
-	ID_BYTES = 16,
-	MAC_BYTES = 16,
-	FIXED_BYTES = VERSION_BYTES + ID_BYTES + MAC_BYTES
-};
+enum { FORMAT = 1, FORMAT_BYTES = 1, ID_BYTES = 16, MAC_BYTES = 16, FIXED_BYTES = FORMAT_BYTES + ID_BYTES + MAC_BYTES };
 
 /* The MAC of `body` and what it is bound to; the NUL after scope and user keeps one from running into the next. */
 static void
@@ -34,10 +28,10 @@ cursor_encode(
 		return NULL;
 
 	uint8_t *bytes = arena_alloc(arena, len), mac[SHA256_BYTES];
-	bytes[0] = VERSION;
-	uuid_bytes(bytes + VERSION_BYTES, cursor->id);
+	bytes[0] = FORMAT;
+	uuid_bytes(bytes + FORMAT_BYTES, cursor->id);
 	if (cursor->key.len > 0)
-		memcpy(bytes + VERSION_BYTES + ID_BYTES, cursor->key.data, cursor->key.len);
+		memcpy(bytes + FORMAT_BYTES + ID_BYTES, cursor->key.data, cursor->key.len);
 	sign(arena, secret, scope, user_id, bytes, body_len, mac);
 	memcpy(bytes + body_len, mac, MAC_BYTES);
 
@@ -54,16 +48,16 @@ cursor_decode(struct arena *arena, const uint8_t secret[32], const char *scope, 
 		return -1;
 	uint8_t *bytes = arena_alloc(arena, BASE64URL_BYTES(text.len)), mac[SHA256_BYTES];
 	long len = base64url_decode(bytes, text.data, text.len);
-	if (len < FIXED_BYTES || bytes[0] != VERSION)
+	if (len < FIXED_BYTES || bytes[0] != FORMAT)
 		return -1;
 
 	size_t body_len = (size_t)len - MAC_BYTES;
 	sign(arena, secret, scope, user_id, bytes, body_len, mac);
 	if (!crypto_equal(mac, bytes + body_len, MAC_BYTES))
 		return -1;
-	uuid_text(out->id, bytes + VERSION_BYTES);
+	uuid_text(out->id, bytes + FORMAT_BYTES);
 	size_t key_len = (size_t)len - FIXED_BYTES;
-	out->key.data = arena_copy(arena, (const char *)bytes + VERSION_BYTES + ID_BYTES, key_len);
+	out->key.data = arena_copy(arena, (const char *)bytes + FORMAT_BYTES + ID_BYTES, key_len);
 	out->key.len = key_len;
 	return 0;
 }

@@ -28,7 +28,7 @@ static bool
 hash_by(const char *setting, struct slice password, char out[PASSWORD_HASH_SIZE])
 {
 	char phrase[PASSWORD_MAX + 1] = { 0 };
-	if (password.len > PASSWORD_MAX || memchr(password.data, '\0', password.len) != NULL)
+	if (password.data == NULL || password.len > PASSWORD_MAX || memchr(password.data, '\0', password.len) != NULL)
 		return false;
 	struct crypt_data *data = calloc(1, sizeof(*data)); /* 32 KiB */
 	if (data == NULL)

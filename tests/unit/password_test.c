@@ -37,6 +37,7 @@ test_vectors(void)
 	ok(!password_verify(vectors[0].hash, SLICE("Testpass123"), 4), "not in another case");
 	ok(!password_verify(vectors[0].hash, SLICE("testpass123 "), 4), "not with a blank more");
 	ok(!password_verify(vectors[0].hash, SLICE(""), 4), "not the empty password");
+	ok(!password_verify(vectors[0].hash, (struct slice){ 0 }, 4), "not an absent one");
 	ok(!password_verify(vectors[0].hash, SLICE("testpass123\0"), 4), "not with a NUL after it");
 	ok(!password_verify(vectors[3].hash, SLICE(X72 "x"), 4), "73 bytes are not cut to 72");
 	ok(!password_verify(vectors[3].hash, SLICE(X72 "\0"), 4), "nor at a NUL");

@@ -101,7 +101,8 @@ CREATE EXTENSION IF NOT EXISTS vector SCHEMA public;
 
 DO $$
 BEGIN
-	IF NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'vector' AND extnamespace = 'public'::regnamespace)
+	IF NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'vector'
+		AND extnamespace = 'public'::regnamespace)
 	THEN
 		RAISE EXCEPTION 'the extension vector is not in the schema public: ALTER EXTENSION vector SET SCHEMA public';
 	END IF;

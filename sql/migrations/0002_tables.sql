@@ -29,7 +29,8 @@ SET LOCAL ROLE jobforge_owner;
 CREATE TYPE public.priority_level_type AS ENUM ('low', 'medium', 'high');
 CREATE TYPE public.application_status_type AS ENUM ('draft', 'research_complete', 'resume_ready', 'cover_letter_ready');
 CREATE TYPE public.document_type_enum AS ENUM ('research_report', 'optimized_resume', 'cover_letter');
-CREATE TYPE public.focus_area_type AS ENUM ('software_development', 'data_science', 'management', 'consulting', 'other');
+CREATE TYPE public.focus_area_type AS ENUM (
+	'software_development', 'data_science', 'management', 'consulting', 'other');
 
 -- The user of this transaction: SELECT set_config('app.current_user_id', $1, true), after BEGIN. NULL when there is
 -- none; '' is what the setting reads after the transaction that set it. No SET clause here or below in LANGUAGE sql:
@@ -251,7 +252,8 @@ CREATE TRIGGER normalise_users_email
 -- else the unique constraint, which sees every row, would tell another's application from one that does not exist. The
 -- lock is the one that the foreign key takes later; taken now, it comes before those of documents, the order in which a
 -- deletion of the application takes them. A statement that deletes a document should keep to that order as well:
--- WITH a AS (SELECT id FROM public.applications WHERE id = $1 FOR NO KEY UPDATE) DELETE FROM public.documents ... USING a.
+--	WITH a AS (SELECT id FROM public.applications WHERE id = $1 FOR NO KEY UPDATE)
+--	DELETE FROM public.documents AS d USING a WHERE d.application_id = a.id ...
 CREATE FUNCTION jobforge.require_application() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

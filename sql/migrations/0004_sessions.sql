@@ -4,8 +4,8 @@
 -- must see a user before there is one belong to jobforge_auth, which passes by the policies and may touch only the
 -- columns granted below.
 --
--- A family is one sign-in: a chain of refresh tokens, each spent for the next. Tokens are stored as SHA-256 alone. Every
--- function that changes a family locks its row first, and takes a user's row before a family's.
+-- A family is one sign-in: a chain of refresh tokens, each spent for the next. Tokens are stored as SHA-256 alone.
+-- Every function that changes a family locks its row first, and takes a user's row before a family's.
 -- A change of password must update public.users first and then, in a statement of its own, call sessions_revoke_all():
 -- a login at the same moment then either sees the new hash or is revoked.
 SET LOCAL ROLE jobforge_owner;

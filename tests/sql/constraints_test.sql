@@ -45,7 +45,8 @@ SELECT is(
 	s.refused, 'application: ' || s.what)
 FROM (VALUES
 	('the least', NULL, 'c', 'r', repeat('x', 50), NULL, NULL, NULL),
-	('the most', repeat('n', 255), repeat('c', 255), repeat('r', 255), repeat('ü', 100000), 'http://a.b', 'high', NULL),
+	('the most', repeat('n', 255), repeat('c', 255), repeat('r', 255), repeat('ü', 100000), 'http://a.b', 'high',
+		NULL),
 	('company is empty', NULL, '', 'r', repeat('x', 50), NULL, NULL, 'company_name_not_empty'),
 	('company is blank', NULL, '  ', 'r', repeat('x', 50), NULL, NULL, 'company_name_not_empty'),
 	('no company', NULL, NULL, 'r', repeat('x', 50), NULL, NULL, 'company_name is null'),
@@ -84,7 +85,8 @@ FROM (VALUES
 ) AS s (what, application, type, content, refused);
 
 SELECT is(
-	constraint_of(format('INSERT INTO public.user_resumes (name, content, focus_area, is_primary) VALUES (%L, %L, %L, %L)',
+	constraint_of(format('INSERT INTO public.user_resumes (name, content, focus_area, is_primary)
+		VALUES (%L, %L, %L, %L)',
 		s.name, s.content, s.area, s.is_primary)),
 	s.refused, 'resume: ' || s.what)
 FROM (VALUES
@@ -145,7 +147,8 @@ RESET SESSION AUTHORIZATION;
 SELECT is(constraint_of(s.statement), s.refused, regexp_replace(s.statement, '\s+', ' ', 'g'))
 FROM (VALUES
 	('UPDATE public.applications SET research_completed = false, resume_optimized = true', 'resume_requires_research'),
-	('UPDATE public.applications SET research_completed = true, resume_optimized = false, cover_letter_generated = true',
+	('UPDATE public.applications SET research_completed = true, resume_optimized = false,
+		cover_letter_generated = true',
 		'cover_letter_requires_resume'),
 	('UPDATE public.applications SET research_completed = true, resume_optimized = true, cover_letter_generated = true',
 		NULL),
@@ -162,14 +165,16 @@ FROM (VALUES
 	('UPDATE public.user_resumes SET user_id = ''cccccccc-0000-4000-8000-000000000000'' WHERE name = ''First''',
 		'user_resumes_user_id_fkey'),
 	('INSERT INTO jobforge.refresh_tokens (user_id, token_hash, family_id, expires_at)
-		VALUES (''aaaaaaaa-0000-4000-8000-000000000000'', ''short'', gen_random_uuid(), now())', 'token_hash_is_sha256'),
+		VALUES (''aaaaaaaa-0000-4000-8000-000000000000'', ''short'', gen_random_uuid(),
+			now())', 'token_hash_is_sha256'),
 	('INSERT INTO jobforge.refresh_tokens (user_id, token_hash, family_id, expires_at)
 		VALUES (''aaaaaaaa-0000-4000-8000-000000000000'', sha256(''''), gen_random_uuid(), now())',
 		'refresh_tokens_family_id_fkey'),
 	('INSERT INTO jobforge.refresh_families (user_id, expires_at)
 		VALUES (''cccccccc-0000-4000-8000-000000000000'', now())', 'refresh_families_user_id_fkey'),
 	('INSERT INTO jobforge.idempotency_keys (user_id, key, request_hash, status, body)
-		VALUES (''cccccccc-0000-4000-8000-000000000000'', ''k'', sha256(''''), 201, '''')', 'idempotency_keys_user_id_fkey')
+		VALUES (''cccccccc-0000-4000-8000-000000000000'', ''k'', sha256(''''), 201,
+			'''')', 'idempotency_keys_user_id_fkey')
 ) AS s (statement, refused);
 
 -- The trigger stores addresses in lower case; the constraint is for writers whose triggers are off (a restore).

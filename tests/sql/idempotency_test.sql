@@ -23,7 +23,8 @@ SELECT is(claim('k', 'r'), 'JF001', 'the same request again is to be replayed');
 SELECT is(claim('k', 'other'), 'JF003', 'another request is refused');
 SELECT is(claim('K', 'r'), 'claimed', 'keys are compared exactly');
 SELECT is(claim(repeat('k', 255), 'r'), 'claimed', 'a key of 255 characters');
-SELECT is((SELECT concat_ws(' ', status, location, etag, convert_from(body, 'UTF8')) FROM jobforge.idempotency_keys WHERE key = 'k'),
+SELECT is((SELECT concat_ws(' ', status, location, etag, convert_from(body, 'UTF8')) FROM jobforge.idempotency_keys
+	WHERE key = 'k'),
 	'201 /api/v1/applications/1 "1" {"id":"1"}', 'the answer is there to be replayed');
 SELECT set_config('app.current_user_id', :user_b, true) \g /dev/null
 SELECT is(claim('k', 'r'), 'claimed', 'another user''s key of the same name is another key');
@@ -46,7 +47,8 @@ RESET SESSION AUTHORIZATION;
 INSERT INTO jobforge.idempotency_keys (user_id, key, request_hash, status, body, created_at)
 SELECT u.id, i::text, sha256(''), 201, '', now() - interval '25 hours'
 FROM generate_series(1, 150) AS i, public.users AS u WHERE u.id IN (:user_a, :user_b);
-INSERT INTO jobforge.idempotency_keys (user_id, key, request_hash, status, body) VALUES (:user_a, 'young', sha256(''), 201, '');
+INSERT INTO jobforge.idempotency_keys (user_id, key, request_hash, status, body) VALUES (:user_a, 'young', sha256(''),
+	201, '');
 SET SESSION AUTHORIZATION jobforge_app;
 SELECT is(claim('150', ''), 'claimed', 'an old key is claimed');
 SELECT is((SELECT count(*) FROM jobforge.idempotency_keys), 50::bigint, 'and a hundred other old ones are swept');
@@ -55,7 +57,8 @@ SELECT is((SELECT string_agg(key, ' ') FROM jobforge.idempotency_keys), 'young',
 RESET SESSION AUTHORIZATION;
 SELECT is((SELECT count(*) FROM jobforge.idempotency_keys WHERE user_id = :user_b), 150::bigint, 'of this user alone');
 DELETE FROM public.users WHERE id = :user_b;
-SELECT is((SELECT count(*) FROM jobforge.idempotency_keys WHERE user_id = :user_b), 0::bigint, 'a user takes the keys along');
+SELECT is((SELECT count(*) FROM jobforge.idempotency_keys WHERE user_id = :user_b), 0::bigint,
+	'a user takes the keys along');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -6,7 +6,8 @@ INSERT INTO public.documents (user_id, id, application_id, document_type, conten
 SELECT a.user_id, a.id, a.id, 'research_report', 'A report of some length' FROM public.applications AS a
 WHERE a.id IN (:application_a, :application_b);
 INSERT INTO public.document_embeddings (user_id, document_id, embedding)
-SELECT d.user_id, d.id, array_fill(0.5, ARRAY[1536])::public.vector FROM public.documents AS d WHERE d.id = :application_a;
+SELECT d.user_id, d.id, array_fill(0.5, ARRAY[1536])::public.vector FROM public.documents AS d
+	WHERE d.id = :application_a;
 SET SESSION AUTHORIZATION jobforge_app;
 SELECT set_config('app.current_user_id', :user_b, true) \g /dev/null
 SELECT is(message_of(format(s.statement, :application_a)), message_of(format(s.statement, gen_random_uuid())), s.name)

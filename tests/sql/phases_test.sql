@@ -25,7 +25,8 @@ SELECT set_config('app.current_user_id', :user_a, true) \g /dev/null
 
 SELECT is(phases(:a), 'draft', 'without documents');
 SELECT is(attempt(NULL, format('SELECT put(%L, %L)', :a, d.type)), d.expected, 'draft: ' || d.type)
-FROM (VALUES ('research_report', '1 rows'), ('optimized_resume', 'JF010'), ('cover_letter', 'JF010')) AS d (type, expected);
+FROM (VALUES ('research_report', '1 rows'), ('optimized_resume', 'JF010'), ('cover_letter', 'JF010'))
+	AS d (type, expected);
 SELECT put(:a, 'research_report') \g /dev/null
 SELECT is(phases(:a), 'research_complete research', 'with a research report');
 SELECT is(attempt(NULL, format('SELECT put(%L, %L)', :a, 'cover_letter')), 'JF010', 'a letter before its resume');
@@ -37,7 +38,8 @@ SELECT put(:a, 'cover_letter') \g /dev/null
 SELECT is(phases(:a), 'cover_letter_ready research resume letter', 'with a cover letter');
 SELECT is(attempt(NULL, format('SELECT drop_document(%L, %L)', :a, d.type)), 'JF010', 'nor, with a letter, ' || d.type)
 FROM (VALUES ('research_report'), ('optimized_resume')) AS d (type);
-SELECT put(:a, d.type) FROM (VALUES ('research_report'), ('optimized_resume'), ('cover_letter')) AS d (type) \g /dev/null
+SELECT put(:a, d.type) FROM (VALUES ('research_report'), ('optimized_resume'),
+	('cover_letter')) AS d (type) \g /dev/null
 SELECT is(phases(:a), 'cover_letter_ready research resume letter', 'replacing documents changes no phase');
 SELECT drop_document(:a, 'cover_letter') \g /dev/null
 SELECT is(phases(:a), 'resume_ready research resume', 'without the letter again');
@@ -59,7 +61,8 @@ INSERT INTO public.documents (application_id, document_type, content)
 SELECT :a, d.type::public.document_type_enum, 'Some content'
 FROM (VALUES ('cover_letter'), ('optimized_resume'), ('research_report')) AS d (type);
 SELECT is(phases(:a), 'cover_letter_ready research resume letter', 'three at once, in the wrong order');
-SELECT is(attempt(NULL, 'DELETE FROM public.documents WHERE document_type IN (''research_report'', ''cover_letter'')'), 'JF010',
+SELECT is(attempt(NULL, 'DELETE FROM public.documents WHERE document_type IN (''research_report'', ''cover_letter'')'),
+	'JF010',
 	'two at once, of which a third is left in the air');
 SELECT is(message_of('DELETE FROM public.documents WHERE document_type IN (''research_report'', ''cover_letter'')'),
 	'an optimized_resume cannot stand without a research_report', 'which is named');
@@ -92,7 +95,8 @@ SELECT is(phases(:'second'), 'draft', 'another application of the same user is u
 -- With everything in it, an application and a user can be deleted
 
 SELECT put(:a, d.type) FROM (VALUES ('optimized_resume'), ('cover_letter')) AS d (type) \g /dev/null
-SELECT is(attempt(NULL, format('DELETE FROM public.applications WHERE id = %L', :a)), '1 rows', 'the application is deleted');
+SELECT is(attempt(NULL, format('DELETE FROM public.applications WHERE id = %L', :a)), '1 rows',
+	'the application is deleted');
 SELECT is(attempt(NULL, 'DELETE FROM public.users'), '1 rows', 'the user is deleted');
 DELETE FROM public.applications WHERE id = :a;
 SELECT is((SELECT count(*) FROM public.documents), 0::bigint, 'and the documents are gone with it');
@@ -107,13 +111,15 @@ INSERT INTO public.documents (user_id, application_id, document_type, content)
 SELECT :user_a, :a, d.type::public.document_type_enum, 'Some content'
 FROM (VALUES ('research_report'), ('optimized_resume')) AS d (type);
 SELECT is(phases(:a), 'resume_ready research resume', 'phases follow an administrator too');
-SELECT is(attempt(NULL, format('UPDATE public.documents SET application_id = %L WHERE application_id = %L AND document_type = %L',
+SELECT is(attempt(NULL,
+	format('UPDATE public.documents SET application_id = %L WHERE application_id = %L AND document_type = %L',
 	:'second', :a, d.type)), 'JF010', 'moving away the ' || d.type)
 FROM (VALUES ('research_report'), ('optimized_resume')) AS d (type);
 UPDATE public.documents SET application_id = :'second' WHERE application_id = :a;
 SELECT is(phases(:a) || ', ' || phases(:'second'), 'draft, resume_ready research resume',
 	'moving all: both applications follow');
-SELECT is(attempt(NULL, format('UPDATE public.documents SET document_type = %L WHERE document_type = %L AND user_id = %L',
+SELECT is(attempt(NULL,
+	format('UPDATE public.documents SET document_type = %L WHERE document_type = %L AND user_id = %L',
 	'cover_letter', 'optimized_resume', :user_a)), 'JF010', 'a resume cannot become a letter');
 DELETE FROM public.documents WHERE user_id = :user_a AND document_type = 'optimized_resume';
 SELECT is(attempt(NULL, format('UPDATE public.documents SET document_type = %L WHERE user_id = %L', 'optimized_resume',

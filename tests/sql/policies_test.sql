@@ -18,8 +18,8 @@ WHERE u.id IN (:user_a, :user_b);
 INSERT INTO jobforge.idempotency_keys (user_id, key, request_hash, status, body)
 SELECT u.id, 'key', sha256(''), 201, '{}' FROM public.users AS u WHERE u.id IN (:user_a, :user_b);
 
--- A statement for each table and verb; %1$L is whose row, %2$L whose application (and document) it is. Inserts name a row
--- that could be inserted: the only thing that may stand in the way is the policy.
+-- A statement for each table and verb; %1$L is whose row, %2$L whose application (and document) it is. Inserts name a
+-- row that could be inserted: the only thing that may stand in the way is the policy.
 CREATE TABLE pgtap.statements (name text, verb text, statement text, PRIMARY KEY (name, verb));
 INSERT INTO statements
 SELECT t.name, v.verb, format(v.pattern, t.name, t.owner_column)
@@ -42,9 +42,11 @@ INSERT INTO statements VALUES
 		ON CONFLICT (document_id) DO UPDATE SET embedding = excluded.embedding$$),
 	('jobforge.refresh_families', 'insert', $$INSERT INTO jobforge.refresh_families (user_id, expires_at)
 		VALUES (%1$L, now())$$),
-	('jobforge.refresh_tokens', 'insert', $$INSERT INTO jobforge.refresh_tokens (user_id, token_hash, family_id, expires_at)
+	('jobforge.refresh_tokens', 'insert', $$INSERT INTO jobforge.refresh_tokens (user_id, token_hash, family_id,
+		expires_at)
 		VALUES (%1$L, sha256('new'), %1$L, now())$$),
-	('jobforge.idempotency_keys', 'insert', $$INSERT INTO jobforge.idempotency_keys (user_id, key, request_hash, status, body)
+	('jobforge.idempotency_keys', 'insert', $$INSERT INTO jobforge.idempotency_keys (user_id, key, request_hash,
+		status, body)
 		VALUES (%1$L, 'new', sha256(''), 201, '{}')$$);
 SELECT set_eq('SELECT name, verb FROM statements',
 	$$SELECT t.name, v.verb FROM user_tables AS t, unnest(ARRAY['select', 'insert', 'update', 'delete']) AS v (verb)$$,
@@ -92,7 +94,8 @@ SELECT is(attempt(:user_a, format('UPDATE %s SET %I = %L WHERE %2$I = %4$L', t.n
 	'42501', 'no row of ' || t.name || ' can be given to another')
 FROM user_tables AS t;
 -- And a statement without any condition sees the same.
-SELECT is(attempt(:user_b, 'SELECT FROM ' || t.name), '1 rows', 'all of ' || t.name || ' is one''s own') FROM user_tables AS t;
+SELECT is(attempt(:user_b, 'SELECT FROM ' || t.name), '1 rows', 'all of ' || t.name || ' is one''s own')
+	FROM user_tables AS t;
 SELECT is(attempt(:user_b, 'DELETE FROM ' || t.name), '1 rows', 'also to delete') FROM user_tables AS t;
 RESET SESSION AUTHORIZATION;
 

@@ -99,7 +99,8 @@ class Admin:
     def phases(self, application):
         """What the application says, and what its documents say."""
         sql = """SELECT a.status, a.research_completed, a.resume_optimized, a.cover_letter_generated,
-                array(SELECT d.document_type::text FROM public.documents AS d WHERE d.application_id = a.id ORDER BY d.document_type)
+                array(SELECT d.document_type::text FROM public.documents AS d WHERE d.application_id = a.id
+                    ORDER BY d.document_type)
             FROM public.applications AS a WHERE a.id = %s"""
         rows = self.run(sql, application)
         if not rows:
@@ -108,7 +109,8 @@ class Admin:
         types = ["research_report", "optimized_resume", "cover_letter"]
         states = ["draft", "research_complete", "resume_ready", "cover_letter_ready"]
         flags = [research, resume, letter]
-        true = flags == [t in documents for t in types] and status == states[sum(flags)] and flags == sorted(flags)[::-1]
+        in_order = flags == sorted(flags, reverse=True)
+        true = in_order and flags == [t in documents for t in types] and status == states[sum(flags)]
         return status if true else f"{status} {flags} is not {documents}"
 
     def wait_until_blocked(self, pid, thread):
@@ -268,7 +270,7 @@ def test_document_storm(admin):
 
 
 def test_deletion_storm(admin):
-    """An application is deleted while its documents are replaced and deleted: locks are taken in one order, so nobody deadlocks."""
+    """An application goes while its documents are replaced and deleted: with locks in one order nobody deadlocks."""
     user = admin.user()
     kinds = ["research_report", "optimized_resume", "cover_letter"]
     applications = [admin.application(user) for _ in range(60)]
@@ -330,7 +332,8 @@ def test_versions(admin):
     version = admin.run("SELECT xmin::text FROM public.applications WHERE id = %s", application)[0][0]
     change = ("UPDATE public.applications SET name = %s WHERE id = %s AND xmin::text = %s RETURNING updated_at",)
     name = "of two writers who saw the same version exactly one wins"
-    result = race(admin, user, [change + ("one", application, version)], [change + ("two", application, version)], name=name)
+    first, second = change + ("one", application, version), change + ("two", application, version)
+    result = race(admin, user, [first], [second], name=name)
     same((result, admin.run("SELECT name FROM public.applications WHERE id = %s", application)), ([], [("one",)]), name)
 
     early, late = Session(user), Session(user)

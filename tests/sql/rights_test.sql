@@ -62,7 +62,8 @@ RESET ROLE;
 -- Functions
 
 SELECT is_empty($$
-	SELECT p.oid::regprocedure FROM pg_proc AS p CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
+	SELECT p.oid::regprocedure FROM pg_proc AS p
+	CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
 	WHERE p.pronamespace IN ('public'::regnamespace, 'jobforge'::regnamespace) AND a.grantee = 0
 		AND NOT EXISTS (SELECT FROM pg_depend AS d
 			WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
@@ -203,7 +204,8 @@ SELECT ok(NOT has_function_privilege('jobforge_app', 'jobforge.later()', 'EXECUT
 -- The same by trying it, as the workers' role
 
 SET SESSION AUTHORIZATION jobforge_app;
-SELECT is(attempt('aaaaaaaa-0000-4000-8000-000000000000', s.statement), '42501', 'jobforge_app may not: ' || s.statement)
+SELECT is(attempt('aaaaaaaa-0000-4000-8000-000000000000', s.statement), '42501',
+	'jobforge_app may not: ' || s.statement)
 FROM (VALUES
 	('UPDATE public.applications SET status = ''draft'''),
 	('UPDATE public.applications SET research_completed = true'),
@@ -240,13 +242,15 @@ FROM (VALUES
 	('COPY public.users TO PROGRAM ''cat''')
 ) AS s (statement);
 -- Not refused as such: the setting makes a statement that a policy would cut short an error.
-SELECT is(attempt('aaaaaaaa-0000-4000-8000-000000000000', 'SET LOCAL row_security = off; SELECT FROM public.applications'),
+SELECT is(attempt('aaaaaaaa-0000-4000-8000-000000000000',
+	'SET LOCAL row_security = off; SELECT FROM public.applications'),
 	'42501', 'row_security = off shows nothing more');
 RESET SESSION AUTHORIZATION;
 
 -- The owner is held by the policies as well; the backup role is not.
 SET LOCAL ROLE jobforge_owner;
-SELECT is((SELECT count(*) FROM public.applications), 0::bigint, 'forced: the owner sees no rows without a current user');
+SELECT is((SELECT count(*) FROM public.applications), 0::bigint,
+	'forced: the owner sees no rows without a current user');
 SET LOCAL ROLE jobforge_backup;
 SELECT cmp_ok((SELECT count(*) FROM public.applications), '>=', 2::bigint, 'the backup role sees all');
 RESET ROLE;

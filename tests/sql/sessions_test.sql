@@ -3,7 +3,8 @@
 
 CREATE FUNCTION pgtap.token(p_name text) RETURNS bytea LANGUAGE sql AS 'SELECT sha256(p_name::bytea)';
 CREATE FUNCTION pgtap.rotate(p_old text, p_new text, p_grace integer DEFAULT 10) RETURNS text LANGUAGE sql AS $$
-	SELECT r.outcome || coalesce(' ' || r.email, '') FROM jobforge.refresh_rotate(token(p_old), token(p_new), 3600, p_grace) AS r
+	SELECT r.outcome || coalesce(' ' || r.email, '') FROM jobforge.refresh_rotate(token(p_old), token(p_new), 3600,
+		p_grace) AS r
 $$;
 
 SET SESSION AUTHORIZATION jobforge_app;
@@ -11,7 +12,8 @@ SET SESSION AUTHORIZATION jobforge_app;
 -- register
 
 SELECT results_eq(
-	$$SELECT email, full_name, created_at, updated_at, id IS NOT NULL FROM jobforge.register('New@Fixture.Example', 'hash', 'New User')$$,
+	$$SELECT email, full_name, created_at, updated_at, id IS NOT NULL FROM jobforge.register('New@Fixture.Example',
+		'hash', 'New User')$$,
 	$$VALUES ('new@fixture.example', 'New User', now(), now(), true)$$, 'register returns the new user');
 SELECT is((SELECT count(*) FROM public.users), 0::bigint, 'and does not sign anybody in');
 SELECT throws_ok($$SELECT * FROM jobforge.register('NEW@fixture.example', 'hash', 'Again')$$, '23505', NULL,
@@ -22,13 +24,15 @@ SELECT is(constraint_of($$SELECT * FROM jobforge.register('new@fixture.example',
 -- session_open
 
 SELECT results_eq(
-	format('SELECT id, email, full_name FROM jobforge.session_open(%L, %L, NULL, token(%L), 3600)', :user_a, 'hash-a', 'a1'),
+	format('SELECT id, email, full_name FROM jobforge.session_open(%L, %L, NULL, token(%L), 3600)', :user_a, 'hash-a',
+		'a1'),
 	format('VALUES (%L::uuid, %L, %L)', :user_a, 'a@fixture.example', 'User A'), 'session_open returns the user');
 SELECT is_empty(format('SELECT * FROM jobforge.session_open(%L, %L, NULL, token(%L), 3600)', :user_a, 'hash-b', 'x'),
 	'not with another hash than was verified');
 SELECT is_empty(format('SELECT * FROM jobforge.session_open(%L, NULL, NULL, token(%L), 3600)', :user_a, 'x'),
 	'nor with none');
-SELECT is_empty(format('SELECT * FROM jobforge.session_open(%L, %L, NULL, token(%L), 3600)', gen_random_uuid(), 'hash-a', 'x'),
+SELECT is_empty(format('SELECT * FROM jobforge.session_open(%L, %L, NULL, token(%L), 3600)', gen_random_uuid(),
+	'hash-a', 'x'),
 	'nor for a user who is gone');
 SELECT is(rotate('x', 'y'), 'unknown', 'then no token is stored');
 SELECT throws_ok(format('SELECT * FROM jobforge.session_open(%L, %L, NULL, token(%L), 3600)', :user_b, 'hash-b', 'a1'),
@@ -102,7 +106,8 @@ SELECT is(rotate('a4', 'x'), 'expired', 'an expired token');
 SELECT is(rotate('a2', 'x'), 'expired', 'also within the grace');
 SELECT is(rotate('a2-tab', 'x'), 'rotated a@fixture.example', 'which leaves the family alone');
 RESET SESSION AUTHORIZATION;
-SELECT is((SELECT count(*) FROM jobforge.refresh_tokens WHERE token_hash IN (token('a4'), token('a3'), token('a2'))), 0::bigint,
+SELECT is((SELECT count(*) FROM jobforge.refresh_tokens WHERE token_hash IN (token('a4'), token('a3'), token('a2'))),
+	0::bigint,
 	'a rotation sweeps expired tokens of its family');
 SET SESSION AUTHORIZATION jobforge_app;
 ROLLBACK TO before;
@@ -151,7 +156,8 @@ SELECT is((SELECT count(*) FROM jobforge.refresh_families WHERE user_id = :user_
 SET SESSION AUTHORIZATION jobforge_app;
 SELECT count(*) FROM jobforge.session_open(:user_a, 'hash-a', NULL, token('a9'), 60) \g /dev/null
 RESET SESSION AUTHORIZATION;
-SELECT is((SELECT array_agg(t.token_hash) FROM jobforge.refresh_tokens AS t WHERE t.user_id = :user_a), ARRAY[token('a9')],
+SELECT is((SELECT array_agg(t.token_hash) FROM jobforge.refresh_tokens AS t WHERE t.user_id = :user_a),
+	ARRAY[token('a9')],
 	'a login sweeps the user''s expired families with their tokens');
 SELECT cmp_ok((SELECT f.expires_at FROM jobforge.refresh_families AS f WHERE f.user_id = :user_a), '<',
 	clock_timestamp() + interval '61 seconds', 'a family expires with its token');
@@ -164,7 +170,8 @@ SET SESSION AUTHORIZATION jobforge_app;
 SELECT set_config('app.current_user_id', :user_a, true) \g /dev/null
 DELETE FROM public.users;
 RESET SESSION AUTHORIZATION;
-SELECT is((SELECT count(*) FROM jobforge.refresh_tokens WHERE user_id = :user_a), 0::bigint, 'a user takes all tokens along');
+SELECT is((SELECT count(*) FROM jobforge.refresh_tokens WHERE user_id = :user_a), 0::bigint,
+	'a user takes all tokens along');
 
 SELECT * FROM finish();
 ROLLBACK;

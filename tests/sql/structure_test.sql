@@ -69,7 +69,8 @@ FROM (VALUES
 ) AS c (relation, name, definition);
 
 SELECT is(
-	(SELECT count(*) FROM pg_attribute AS a WHERE a.attrelid = t.name::regclass AND a.attnum > 0 AND NOT a.attisdropped),
+	(SELECT count(*) FROM pg_attribute AS a WHERE a.attrelid = t.name::regclass AND a.attnum > 0
+		AND NOT a.attisdropped),
 	t.columns::bigint, t.name || ' has no other columns')
 FROM (VALUES ('public.users', 6), ('public.applications', 16), ('public.documents', 8), ('public.user_resumes', 9),
 	('public.document_embeddings', 5)) AS t (name, columns);
@@ -122,7 +123,8 @@ SELECT ok((SELECT i.indisunique FROM pg_index AS i WHERE i.indexrelid = 'public.
 	'unique_primary_resume is unique');
 SELECT is_empty($$
 	SELECT c.relname FROM pg_class AS c JOIN pg_am AS m ON m.oid = c.relam
-	WHERE c.relkind = 'i' AND c.relnamespace IN ('public'::regnamespace, 'jobforge'::regnamespace) AND m.amname <> 'btree'
+	WHERE c.relkind = 'i' AND c.relnamespace IN ('public'::regnamespace, 'jobforge'::regnamespace)
+		AND m.amname <> 'btree'
 $$, 'no index that row level security keeps from being used');
 SELECT is_empty($$
 	SELECT o.conname FROM pg_constraint AS o

@@ -29,7 +29,8 @@ CREATE FUNCTION pgtap.moved(p_table text, p_change text) RETURNS text LANGUAGE p
 DECLARE
 	v_moved text;
 BEGIN
-	EXECUTE format('UPDATE %s SET %s RETURNING CASE updated_at WHEN %L THEN %L WHEN now() THEN %L ELSE updated_at::text END',
+	EXECUTE format('UPDATE %s SET %s
+			RETURNING CASE updated_at WHEN %L THEN %L WHEN now() THEN %L ELSE updated_at::text END',
 		p_table, p_change, '2020-01-01'::timestamptz, 'stayed', 'now') INTO v_moved;
 	RAISE SQLSTATE 'UN000';
 EXCEPTION WHEN SQLSTATE 'UN000' THEN
@@ -77,7 +78,8 @@ SELECT is((SELECT updated_at FROM public.applications), '3000-01-01 00:00:00'::t
 UPDATE public.users SET full_name = 'Once';
 SELECT is((SELECT updated_at FROM public.users), now(), 'a change is of now');
 UPDATE public.users SET full_name = 'Twice';
-SELECT is((SELECT updated_at FROM public.users), now() + interval '1 microsecond', 'a second in one transaction is later');
+SELECT is((SELECT updated_at FROM public.users), now() + interval '1 microsecond',
+	'a second in one transaction is later');
 RESET SESSION AUTHORIZATION;
 
 -- Addresses

@@ -1,0 +1,39 @@
+"""
+One line for each endpoint: what a request to it looks like. The tests that are generated from the route table take it
+from here, and an endpoint without a line fails them.
+
+`body` is a valid body (None: the endpoint takes none), `query` a valid query, `ids` where the ids in the path come
+from: a key of `owned()`. `secret` bodies name a session of the user that sends them.
+"""
+
+from stack import PASSWORD
+
+DESCRIPTION = "A position of which this text is the description, long enough to be one."
+APPLICATION = {"company_name": "Acme", "role_title": "Engineer", "job_description": DESCRIPTION, "name": "acme 1",
+               "job_url": "https://example.com/1", "location": "Berlin", "priority_level": "high"}
+
+EXAMPLES = {
+    "POST /auth/register": {"body": lambda user: {"email": "x-" + user.email, "password": PASSWORD, "full_name": "X Y",
+                                                  "cookie": False}},
+    "POST /auth/login": {"body": lambda user: {"email": user.email, "password": PASSWORD, "cookie": False}},
+    "POST /auth/refresh": {"body": lambda user: {"refresh_token": user.refresh_token}},
+    "POST /auth/logout": {"body": lambda user: {"refresh_token": user.refresh_token}},
+    "POST /me/password": {"body": lambda user: {"current_password": PASSWORD, "new_password": "another password"}},
+    "GET /me": {},
+    "PATCH /me": {"body": lambda user: {"email": "y-" + user.email, "full_name": "Another Name"}},
+    "DELETE /me": {"body": lambda user: {"password": PASSWORD}},
+    "GET /applications": {"query": "?limit=100&count=exact"},
+    "POST /applications": {"body": lambda user: APPLICATION},
+    "GET /applications/{id}": {"ids": {"id": "application"}, "query": "?include=documents"},
+    "PATCH /applications/{id}": {"ids": {"id": "application"}, "body": lambda user: APPLICATION},
+    "DELETE /applications/{id}": {"ids": {"id": "application"}},
+    "GET /healthz": {},
+    "GET /readyz": {},
+}
+
+
+def owned(user):
+    """Gives the user a row of everything that an id in a path may name; the ids by their name in EXAMPLES."""
+    application = user.create("Secret Company of " + user.email, "Secret Role of " + user.email,
+                              location="Secret Place of " + user.email)
+    return {"application": application["id"]}

@@ -1,0 +1,484 @@
+"""nginx as the product configures it: TLS, headers, limits, its own errors, and requests that no good client sends."""
+
+import gzip
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from examples import APPLICATION
+from stack import PASSWORD, REQUEST_ID, SOURCE, Client, Response, Stack, connect, wait_for
+
+SECURITY = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    """The product's pages and a few files of every kind beside them."""
+    directory = tmp_path_factory.mktemp("html")
+    shutil.copytree(os.path.join(SOURCE, "nginx", "html"), directory, dirs_exist_ok=True)
+    (directory / "assets").mkdir(exist_ok=True)
+    script = b"console.log('x');\n" * 100
+    (directory / "assets" / "app.0123456789abcdef.js").write_bytes(script)
+    (directory / "assets" / "app.0123456789abcdef.js.gz").write_bytes(gzip.compress(script))
+    (directory / "plain.css").write_bytes(b"body { color: black }\n")
+    (directory / ".secret").write_bytes(b"hidden")
+    (directory / ".git").mkdir()
+    (directory / ".git" / "config").write_bytes(b"hidden")
+    os.chmod(directory, 0o755)
+    return str(directory)
+
+
+@pytest.fixture(scope="module")
+def stack(html):
+    with Stack(nginx={"HTML": html}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def owner(stack):
+    user = stack.user()
+    user.application = user.create()["id"]
+    return user
+
+
+@pytest.fixture(scope="module")
+def secure(stack):
+    return Client(stack, https=True, base="")
+
+
+def logged(stack, answer):
+    """The line of the access log for an answer, which nginx may write a moment later."""
+    def find():
+        return [line for line in stack.access_log() if line["request_id"] == answer.headers["X-Request-Id"]]
+    return wait_for(find, 5, "access log line")[-1]
+
+
+# --- TLS ------------------------------------------------------------------------------------------------------------
+
+def handshake(stack, version, ciphers=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    context.set_ciphers(ciphers or "ALL:@SECLEVEL=0")
+    with socket.create_connection(("127.0.0.1", stack.https_port), 5) as plain:
+        with context.wrap_socket(plain) as sock:
+            return sock.version()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tls_1_2_and_1_3_alone(stack):
+    assert handshake(stack, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+    assert handshake(stack, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
+    for old in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            handshake(stack, old)
+
+
+@pytest.mark.parametrize("ciphers", ["AES128-SHA", "AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-SHA", "DHE-RSA-AES128-SHA"])
+def test_tls_ciphers_have_forward_secrecy_and_aead(stack, ciphers):
+    with pytest.raises((ssl.SSLError, ConnectionResetError)):
+        handshake(stack, ssl.TLSVersion.TLSv1_2, ciphers + ":@SECLEVEL=0")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_http_2_over_tls(stack, owner):
+    def curl(*options):
+        command = ["curl", "-sS", "--cacert", stack.path("tls.crt"), "--http2", "-o", stack.path("curl.out"),
+                   "-w", "%{http_version} %{http_code}", *options]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout
+    base = f"https://localhost:{stack.https_port}"
+    assert curl(base + "/") == "2 200"
+    assert curl("-H", "Authorization: Bearer " + owner.token, base + "/api/v1/me") == "2 200"
+    assert json.loads(stack.read("curl.out"))["id"] == owner.id
+    assert curl("-H", "Authorization: Bearer " + owner.token, "-H", "Content-Type: application/json", "-d",
+                json.dumps(APPLICATION), base + "/api/v1/applications") == "2 201"
+    assert curl(base + "/api/v1/me") == "2 401"
+    assert curl("-X", "FOO", base + "/api/v1/me") == "2 405"
+
+
+def test_plain_http_on_the_https_port_is_sent_to_https(stack):
+    with socket.create_connection(("127.0.0.1", stack.https_port), 5) as sock:
+        sock.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        received = sock.recv(65536)
+    assert re.match(rb"HTTP/1.1 (308|400) ", received), received
+
+
+# --- Headers --------------------------------------------------------------------------------------------------------
+
+def everywhere(client, owner):
+    """Answers of every kind: static, API, errors of the workers and errors of nginx."""
+    token = {"token": owner.token}
+    return {
+        "page": client.get("/"),
+        "file": client.get("/plain.css"),
+        "missing file": client.get("/missing.css"),
+        "view": client.get("/applications/1"),
+        "api": client.get("/api/v1/me", **token),
+        "created": client.post("/api/v1/applications", APPLICATION, **token),
+        "not signed in": client.get("/api/v1/me"),
+        "worker's 404": client.get("/api/v1/nothing", **token),
+        "health": client.get("/healthz"),
+        "too large": client.post("/api/v1/auth/login", body=b"x" * 70_000),
+        "bad path": client.get("/api/v1/%zz"),
+        "method": client.request("TRACE", "/api/v1/me"),
+        "long address": client.get("/api/v1/me?" + "x" * 9000),
+        "large header": client.get("/api/v1/me", headers={"X-Large": "x" * 9000}),
+    }
+
+
+def test_security_headers_on_every_answer(stack, secure, owner):
+    for name, answer in everywhere(secure, owner).items():
+        headers = answer.headers
+        for header, value in SECURITY.items():
+            assert headers.get_all(header) == [value], (name, header, headers.items())
+        assert int(re.match(r"max-age=(\d+)", headers["Strict-Transport-Security"]).group(1)) >= 15_552_000, name
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy, name
+        assert "unsafe" not in policy and "*" not in policy, name
+        assert REQUEST_ID.fullmatch(headers["X-Request-Id"]), name
+        assert len(headers.get_all("X-Request-Id")) == 1, name
+        assert not re.search(r"\d", headers.get("Server", "")), name
+
+
+def test_no_hsts_on_the_plain_listener(stack, owner):
+    for name, answer in everywhere(stack.root, owner).items():
+        assert answer.headers.get("Strict-Transport-Security") is None, name
+        assert answer.headers["X-Content-Type-Options"] == "nosniff", name
+
+
+def test_errors_of_nginx_under_api_are_problems(stack, secure, owner):
+    for client in (stack.root, secure):
+        answers = everywhere(client, owner)
+        answers["too large"].problem(413)
+        answers["bad path"].problem(400)
+        answers["method"].problem(405)
+        answers["long address"].problem(414)
+        answers["large header"].problem(431)
+
+
+def test_only_one_cache_control(stack, secure, owner):
+    for name, answer in everywhere(secure, owner).items():
+        assert len(answer.headers.get_all("Cache-Control") or []) == 1, (name, answer.headers.items())
+        if name not in ("page", "file", "view"):
+            assert re.search("no-store|private", answer.headers["Cache-Control"]), name
+
+
+# --- Static files ---------------------------------------------------------------------------------------------------
+
+def test_static_files_and_views(secure, html):
+    with open(os.path.join(html, "index.html"), "rb") as file:
+        index = file.read()
+    for path in ("/", "/index.html", "/applications", "/applications/1", "/login"):
+        answer = secure.get(path)
+        assert (answer.status, answer.body) == (200, index), path
+        assert answer.headers["Content-Type"].startswith("text/html")
+    assert secure.get("/missing.js").status == 404
+    for path in ("/.secret", "/.git/config", "/assets/../.secret", "/%2e%67it/config", "/assets/..%2f.secret",
+                 "/../../../../etc/passwd", "/assets/%2e%2e/%2e%2e/%2e%2e/etc/passwd"):
+        answer = secure.get(path)
+        assert answer.status in (400, 404), path
+        assert b"hidden" not in answer.body and b"root:" not in answer.body
+
+
+def test_static_caching(secure):
+    hashed = secure.get("/assets/app.0123456789abcdef.js")
+    assert "immutable" in hashed.headers["Cache-Control"] and "max-age=31536000" in hashed.headers["Cache-Control"]
+    page = secure.get("/")
+    assert "no-cache" in page.headers["Cache-Control"]
+    assert secure.get("/", headers={"If-None-Match": page.headers["ETag"]}).status == 304
+    css = secure.get("/plain.css")
+    assert "no-cache" in css.headers["Cache-Control"]
+    assert css.headers["Content-Type"].startswith("text/css")
+
+
+def test_static_precompressed(secure):
+    path = "/assets/app.0123456789abcdef.js"
+    plain, packed = secure.get(path), secure.get(path, headers={"Accept-Encoding": "gzip"})
+    assert plain.headers.get("Content-Encoding") is None
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    for answer in (plain, packed):
+        assert "accept-encoding" in answer.headers["Vary"].lower()
+        assert "javascript" in answer.headers["Content-Type"]
+
+
+def test_api_answers_are_not_compressed(secure, owner):
+    """Compression beside a secret tells its bytes, and would weaken the ETag that If-Match needs strong."""
+    answer = secure.get("/api/v1/applications/" + owner.application, token=owner.token,
+                        headers={"Accept-Encoding": "gzip, br"})
+    assert answer.headers.get("Content-Encoding") is None and answer.headers["ETag"].startswith('"')
+
+
+# --- Rates ----------------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def limited():
+    with Stack(nginx={"API_RATE": "2r/s", "API_BURST": "9", "AUTH_RATE": "6r/m", "AUTH_BURST": "3"}) as running:
+        running.client = running.user()
+        yield running
+
+
+def statuses(client, count, address, method="GET", path="/me", **options):
+    return [client.request(method, path, headers={"X-Forwarded-For": address}, **options) for _ in range(count)]
+
+
+def test_rate_of_the_api(limited):
+    answers = statuses(limited.client, 25, "203.0.113.5")
+    allowed = sum(answer.status == 200 for answer in answers)
+    assert 10 <= allowed < 25
+    for answer in answers:
+        if answer.status != 200:
+            answer.problem(429)
+    assert [answer.status for answer in answers[:10]] == [200] * 10
+    assert statuses(limited.client, 1, "203.0.113.6")[0].status == 200, "another address has its own"
+
+
+def test_rate_of_auth_is_tighter(limited):
+    body = {"email": limited.client.email, "password": PASSWORD}
+    answers = statuses(limited.anyone, 10, "203.0.113.7", "POST", "/auth/login", json=body)
+    assert [answer.status for answer in answers[:4]] == [200] * 4
+    assert [answer.status for answer in answers[5:]] == [429] * 5
+    answers[-1].problem(429)
+    assert statuses(limited.client, 1, "203.0.113.7")[0].status == 200, "the API is still open to that address"
+    hashing = statuses(limited.client, 6, "203.0.113.8", "POST", "/me/password",
+                       json={"current_password": PASSWORD, "new_password": PASSWORD})
+    assert hashing[-1].status == 429, "what hashes a password counts as auth"
+
+
+def test_rate_counts_a_network_of_ipv6_as_one(limited):
+    answers = [answer for host in range(25)
+               for answer in statuses(limited.client, 1, f"2001:db8:1:2:{host:x}::{host + 1:x}")]
+    assert answers[-1].status == 429
+    assert statuses(limited.client, 1, "2001:db8:1:3::1")[0].status == 200
+
+
+def test_rate_does_not_touch_loopback_and_static(limited):
+    assert {limited.client.get("/me").status for _ in range(30)} == {200}
+    assert {limited.root.get("/", headers={"X-Forwarded-For": "203.0.113.9"}).status for _ in range(30)} == {200}
+
+
+def test_forwarded_for_is_believed_from_the_plain_listener_alone(limited):
+    told = limited.client.get("/me", headers={"X-Forwarded-For": "203.0.113.10"})
+    assert logged(limited, told)["client"] == "203.0.113.10"
+    chain = limited.client.get("/me", headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.11, 127.0.0.1"})
+    assert logged(limited, chain)["client"] == "203.0.113.11", "the last address that is not a proxy of this host"
+    secure = Client(limited, https=True, token=limited.client.token)
+    answers = statuses(secure, 30, "203.0.113.12")
+    assert {answer.status for answer in answers} == {200}
+    assert logged(limited, answers[-1])["client"] in ("127.0.0.1", "::1")
+    for nonsense in ("x", "", "1.2.3", "'; DROP TABLE", "203.0.113.256"):
+        answer = limited.client.get("/me", headers={"X-Forwarded-For": nonsense})
+        assert logged(limited, answer)["client"] == "127.0.0.1"
+
+
+def test_connections_of_one_address_are_limited():
+    with Stack(nginx={"CONNECTIONS": "3"}, api_workers=6) as stack:
+        user = stack.user()
+        row = user.create()["id"]
+        blocker = connect(stack.name)
+        blocker.autocommit = False
+        blocker.cursor().execute("SELECT 1 FROM public.applications WHERE id = %s FOR UPDATE", (row,))
+        sockets = []
+        try:
+            for _ in range(5):
+                sock = socket.create_connection(("127.0.0.1", stack.http_port), 10)
+                body = b'{"location":"x"}'
+                sock.sendall((f"PATCH /api/v1/applications/{row} HTTP/1.1\r\nHost: x\r\n"
+                              f"X-Forwarded-For: 203.0.113.20\r\nAuthorization: Bearer {user.token}\r\n"
+                              f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n").encode() + body)
+                sockets.append(sock)
+                time.sleep(0.1)
+        finally:
+            blocker.rollback()
+            blocker.close()
+        answers = []
+        for sock in sockets:
+            answer = http.client.HTTPResponse(sock)
+            answer.begin()
+            answers.append(Response(answer.status, answer.headers, answer.read()))
+            sock.close()
+        assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
+        answers[-1].problem(429)
+
+
+# --- Workers that are away ------------------------------------------------------------------------------------------
+
+def test_no_worker_is_502_within_5_seconds():
+    with Stack() as stack:
+        user = stack.user()
+        stack.stop_jobforged()
+        for call in (lambda: user.get("/me"), lambda: user.post("/applications", APPLICATION),
+                     lambda: user.post("/auth/login", {"email": user.email, "password": PASSWORD})):
+            start = time.monotonic()
+            call().problem(502)
+            assert time.monotonic() - start < 5
+        for path in ("/healthz", "/readyz"):
+            stack.root.get(path).problem(502)
+        assert stack.root.get("/").status == 200
+
+
+def test_workers_that_hang_are_504_within_5_seconds():
+    with Stack(api_workers=1, auth_workers=1) as stack:
+        user = stack.user()
+        workers = stack.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            start = time.monotonic()
+            user.get("/me").problem(504)
+            assert time.monotonic() - start < 6
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+        assert user.get("/me").ok()["id"] == user.id
+
+
+# --- The access log -------------------------------------------------------------------------------------------------
+
+def test_access_log_is_json_and_names_no_secret(stack, owner):
+    odd = '"\\\x7f<é\'{}'
+    answer = owner.get("/applications?q=caf%C3%A9%22", headers={"User-Agent": odd.encode().decode("latin-1")})
+    line = logged(stack, answer)
+    assert line["status"] == 200 and line["method"] == "GET" and line["uri"].startswith("/api/v1/applications")
+    assert line["client"] == "127.0.0.1" and isinstance(line["duration"], float)
+    stack.raw(b"\x16\x03\x01\x02\x00\x01\x00")
+    stack.raw(b'"\\ / HTTP/1.1\r\n\r\n')
+    text = stack.read("access.log")
+    for secret in (owner.token, owner.token.split(".")[2], owner.refresh_token, PASSWORD):
+        assert secret not in text
+    assert len(stack.access_log()) == len(text.splitlines())
+
+
+def test_request_id_is_one_through_nginx_worker_and_error(stack, owner):
+    answer = owner.get("/nothing")
+    id_ = answer.problem(404)["instance"]
+    assert logged(stack, answer)["status"] == 404
+    assert any(line.get("request_id") == id_ for line in stack.log_lines())
+
+
+def test_request_id_of_a_proxy_on_this_host_is_kept(stack, owner):
+    given = "0123456789abcdef0123456789abcdef"
+    assert owner.get("/me", headers={"X-Request-Id": given}).headers["X-Request-Id"] == given
+    for bad in ("short", "x" * 65, "a b c d e f", "{}{}{}{}{}"):
+        assert owner.get("/me", headers={"X-Request-Id": bad}).headers["X-Request-Id"] != bad
+    secure = Client(stack, https=True, token=owner.token)
+    assert secure.get("/me", headers={"X-Request-Id": given}).headers["X-Request-Id"] != given
+
+
+# --- Requests that no good client sends -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("method", ["TRACE", "FOO", "CONNECT", "PROPFIND", "get", "G" * 100, "POST2", "-"])
+def test_odd_methods(stack, owner, method):
+    received = stack.raw((f"{method} /api/v1/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {owner.token}\r\n"
+                          "Connection: close\r\n\r\n").encode(), timeout=3)
+    assert re.match(rb"HTTP/1.1 (400|405) ", received), received[:200]
+    assert owner.id.encode() not in received
+    assert b"application/problem+json" in received
+
+
+@pytest.mark.parametrize("target", [
+    "/api/v1/%00", "/api/v1/me%00", "/etc/../../etc/passwd", "/api/v1/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+    "/../x", "/api/v1/%c0%af", "/api/v1/%e0%80%af", "/api/v1/applications/%c0%ae%c0%ae", "/api/v1/%ff%fe", "/api/v1/%",
+    "/api/v1/%zz", "/api/v1/%2", "*", "x", "", "http://evil.example/api/v1/nothing", "/api/v1/\x01", "/api/v1/\xff",
+    "/api/v1/%0d%0aX-Evil:1", "/%0d%0aX-Evil:1",
+])
+def test_odd_addresses(stack, owner, target):
+    before = stack.snapshot()
+    rest = f" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {owner.token}\r\nConnection: close\r\n\r\n"
+    received = stack.raw(b"GET " + target.encode("latin-1") + rest.encode(), timeout=3)
+    assert re.match(rb"HTTP/1.1 (400|404|405) ", received) or (
+        not target.startswith("/api") and received.startswith(b"HTTP/1.1 200 ")), received[:300]
+    assert b"root:" not in received and b"\r\nX-Evil" not in received
+    assert stack.snapshot() == before
+
+
+SMUGGLING = {
+    "length and chunked": "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX",
+    "chunked and length": "Transfer-Encoding: chunked\r\nContent-Length: 100\r\n\r\n0\r\n\r\n",
+    "two lengths": "Content-Length: 5\r\nContent-Length: 6\r\n\r\n{}    ",
+    "two equal lengths": "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+    "negative length": "Content-Length: -1\r\n\r\n{}",
+    "plus length": "Content-Length: +2\r\n\r\n{}",
+    "hexadecimal length": "Content-Length: 0x2\r\n\r\n{}",
+    "length list": "Content-Length: 2, 2\r\n\r\n{}",
+    "huge length": "Content-Length: 18446744073709551618\r\n\r\n{}",
+    "unknown coding": "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "two codings": "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "chunked twice": "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "tab in coding": "Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "bad chunk size": "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+    "negative chunk size": "Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
+    "huge chunk size": "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n{}\r\n0\r\n\r\n",
+    "chunk too long": "Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
+    "space before colon": "Content-Length : 2\r\n\r\n{}",
+    "nul in a header": "X-A: a\0b\r\nContent-Length: 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("tail", SMUGGLING.values(), ids=SMUGGLING.keys())
+def test_smuggling_shapes_never_reach_a_worker(stack, owner, tail):
+    """Each is refused, and the request that rides behind it is not answered as one of its own."""
+    before = stack.snapshot()
+    body = json.dumps(APPLICATION)
+    inner = (f"POST /api/v1/applications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {owner.token}\r\n"
+             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+    received = stack.raw((f"POST /api/v1/applications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {owner.token}\r\n"
+                          f"Content-Type: application/json\r\n{tail}{inner}").encode("latin-1"), timeout=2)
+    assert re.match(rb"HTTP/1.1 (400|413|422|501) ", received) or received == b"", received[:300]
+    assert b" 201 Created" not in received
+    assert stack.snapshot() == before
+
+
+@pytest.mark.parametrize("head", [
+    "GET /api/v1/me\r\n\r\n", "GET /api/v1/me HTTP/0.9\r\n\r\n", "GET /api/v1/me HTTP/3.0\r\nHost: x\r\n\r\n",
+    "GET /api/v1/me HTTP/1.1\r\n\r\n", "GET  /api/v1/me HTTP/1.1 x\r\nHost: x\r\n\r\n",
+    "GET /api/v1/me HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", "GET /api/v1/me HTTP/1.1\r\nHost: x y\r\n\r\n",
+    "GET /api/v1/me HTTP/1.1\r\nHost: x\r\n Folded: y\r\n\r\n", "\x00\x01\x02\r\n\r\n", "HELO x\r\n\r\n",
+    "GET /api/v1/me HTTP/1.1\nHost: x\n\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+], ids=range(12))
+def test_malformed_requests_get_no_answer_of_a_worker(stack, head):
+    received = stack.raw(head.encode("latin-1"), timeout=2)
+    assert not re.match(rb"HTTP/1.1 [25]", received) or b" 505 " in received, received[:300]
+
+
+def test_headers_that_are_too_large(stack, owner):
+    owner.get("/me", headers={"X-Large": "x" * 9000}).problem(431)
+    owner.get("/me", headers={f"X-{index}": "x" * 4000 for index in range(20)}).problem(431)
+    owner.get("/me?" + "x" * 9000).problem(414)
+    owner.get("/me").ok()
+
+
+def test_headers_that_workers_do_not_read_are_not_theirs(stack, owner):
+    """A header cannot become one of the parameters that nginx sets."""
+    answer = owner.get("/me", headers={"Remote-User": "x", "Request-Id": "x", "REQUEST_ID": "evil",
+                                       "HTTP_AUTHORIZATION": "x", "Proxy": "http://evil", "Request_Method": "DELETE",
+                                       "X-Forwarded-User": "x"})
+    assert answer.ok()["id"] == owner.id and answer.headers["X-Request-Id"] != "evil"
+
+
+def test_slow_headers_are_given_up(stack):
+    """The connection ends after the ten seconds that the configuration gives, whatever trickles in."""
+    with socket.create_connection(("127.0.0.1", stack.http_port), 30) as sock:
+        sock.sendall(b"GET /api/v1/me HTTP/1.1\r\nHost: x\r\n")
+        start = time.monotonic()
+        sock.settimeout(0.5)
+        while time.monotonic() - start < 20:
+            try:
+                sock.sendall(b"X: y\r\n")
+                if sock.recv(1000) is not None:
+                    break
+            except socket.timeout:
+                continue
+            except OSError:
+                break
+        assert 8 < time.monotonic() - start < 16

@@ -104,6 +104,7 @@ def test_http_2_over_tls(stack, owner):
                 json.dumps(APPLICATION), base + "/api/v1/applications") == "2 201"
     assert curl(base + "/api/v1/me") == "2 401"
     assert curl("-X", "FOO", base + "/api/v1/me") == "2 405"
+    assert curl("-H", "Authorization: Bearer " + "A" * 60_000, base + "/api/v1/me") == "2 401"
 
 
 def test_plain_http_on_the_https_port_is_sent_to_https(stack):
@@ -131,8 +132,9 @@ def everywhere(client, owner):
         "too large": client.post("/api/v1/auth/login", body=b"x" * 70_000),
         "bad path": client.get("/api/v1/%zz"),
         "method": client.request("TRACE", "/api/v1/me"),
-        "long address": client.get("/api/v1/me?" + "x" * 9000),
-        "large header": client.get("/api/v1/me", headers={"X-Large": "x" * 9000}),
+        "long address": client.get("/api/v1/me?" + "x" * 140_000),
+        "large header": client.get("/api/v1/me", headers={"X-Large": "x" * 140_000}),
+        "long cookie": client.get("/api/v1/me", headers={"Cookie": "x" * 40_000}),
     }
 
 
@@ -164,6 +166,7 @@ def test_errors_of_nginx_under_api_are_problems(stack, secure, owner):
         answers["method"].problem(405)
         answers["long address"].problem(414)
         answers["large header"].problem(431)
+        answers["long cookie"].problem(431)
 
 
 def test_only_one_cache_control(stack, secure, owner):
@@ -451,11 +454,40 @@ def test_malformed_requests_get_no_answer_of_a_worker(stack, head):
     assert not re.match(rb"HTTP/1.1 [25]", received) or b" 505 " in received, received[:300]
 
 
-def test_headers_that_are_too_large(stack, owner):
-    owner.get("/me", headers={"X-Large": "x" * 9000}).problem(431)
-    owner.get("/me", headers={f"X-{index}": "x" * 4000 for index in range(20)}).problem(431)
-    owner.get("/me?" + "x" * 9000).problem(414)
+@pytest.mark.parametrize("header", ["Accept", "Cookie", "Idempotency-Key", "If-Match", "If-None-Match",
+                                    "X-Requested-With", "Content-Type"])
+def test_headers_that_are_too_large(stack, owner, header):
+    """What a worker is told has to fit into one FastCGI record of 64 KiB; what does not is never an error of nginx."""
+    path = "/applications/" + owner.application
+    before = stack.snapshot()
+    for size in (9_000, 30_000):
+        answer = owner.patch(path, body=b"{}", headers={header: "x" * size})
+        assert answer.status < 500, answer
+    for size in (33_000, 65_500, 66_000, 100_000, 140_000):
+        owner.patch(path, {"location": "x"}, headers={header: "x" * size}).problem(431)
+        Client(stack, base="").get("/healthz", headers={header: "x" * size}).problem(431)
+    owner.get("/me", headers={name: "x" * 9_000 for name in ("Cookie", "Accept", "If-Match", "If-None-Match")}
+              ).problem(431)
     owner.get("/me").ok()
+    assert {row for row in stack.snapshot() if row[0] != "public.applications"} == {
+        row for row in before if row[0] != "public.applications"}
+
+
+def test_tokens_of_any_length_are_401(owner):
+    for size in (2_000, 4_000, 4_090, 9_000, 60_000, 100_000, 130_000):
+        answer = owner.get("/me", token="A" * size)
+        answer.problem(401)
+        assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+
+
+def test_addresses_that_are_too_long(stack, owner):
+    owner.get("/me?" + "x" * 9_000).problem(400)
+    owner.get("/me?" + "x" * 40_000).problem(431)
+    owner.get("/" + "x" * 9_000).problem(404)
+    owner.get("/me?" + "x" * 140_000).problem(414)
+    owner.get("/applications?q=" + "%41" * 10_000).problem(400)
+    for length in (300, 5_000, 60_000):
+        assert stack.root.get("/" + "x" * length).status in (200, 404)
 
 
 def test_headers_that_workers_do_not_read_are_not_theirs(stack, owner):

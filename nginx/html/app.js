@@ -121,7 +121,7 @@ element("sign-in").addEventListener("submit", async (event) => {
 	say("sign-in-error", "");
 	try {
 		const session = await send("POST", "/auth/login",
-			{ email: form.email.value, password: form.password.value, cookie: true });
+			{ email: element("email").value, password: element("password").value, cookie: true });
 		accessToken = session.access_token;
 		form.reset();
 		await signedIn(session.user);

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import random
 import re
 import socket
 import time
@@ -10,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from examples import APPLICATION, EXAMPLES
-from stack import NO_SUCH_ID, PASSWORD, REQUEST_ID, Client
+from stack import NO_SUCH_ID, PASSWORD, REQUEST_ID, Client, together
 
 OPTIONS = {"login_attempts": 1000}
 BODIES = sorted(route for route, example in EXAMPLES.items() if "body" in example)
@@ -290,6 +291,96 @@ def test_odd_spelling_of_a_path_opens_nothing(stack, owner, path, unchanged):
         assert answers[1].ok()["id"] == owner.id
     else:
         answers[1].problem(400, 404)
+
+
+# --- Chance -----------------------------------------------------------------------------------------------------------
+
+class Chance:
+    """Values that are nearly right, or not at all; the same ones in every run."""
+
+    TEXTS = ["", " ", "a", "\0", "'", "\"", "\\", "%", "é", "日本", "😀", "\u202e", "null", "1", "true", "x" * 300, "y" * 5000,
+             "a@example.com", "https://example.com/", "2026-01-01T00:00:00Z", NO_SUCH_ID, "high", "draft", "\ud7ff\uffff",
+             "\n", "\x7f", "-1", "1e9", "{}", "[]", "A" * 43]
+    NUMBERS = [0, -1, 1, 1.5, 10 ** 18, 10 ** 19, 10 ** 400, 1e308, -0.0]
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def value(self, depth=0):
+        kind = self.random.randrange(8 if depth < 3 else 5)
+        if kind < 3:
+            return self.random.choice(self.TEXTS)
+        if kind < 5:
+            return self.random.choice([*self.NUMBERS, None, True, False])
+        if kind < 7:
+            return [self.value(depth + 1) for _ in range(self.random.randrange(4))]
+        return {self.random.choice(self.TEXTS): self.value(depth + 1) for _ in range(self.random.randrange(4))}
+
+    def body(self, good):
+        """A valid body of which some members are changed, dropped or added, and sometimes bytes of its text."""
+        body = {key: self.value() if self.random.random() < 0.3 else value for key, value in good.items()
+                if self.random.random() < 0.9}
+        if self.random.random() < 0.2:
+            body[self.random.choice(self.TEXTS)] = self.value()
+        text = json.dumps(body, ensure_ascii=self.random.random() < 0.5).encode("utf-8", "surrogatepass")
+        if self.random.random() < 0.3:
+            data = bytearray(text)
+            for _ in range(self.random.randrange(1, 4)):
+                data[self.random.randrange(len(data))] = self.random.randrange(256)
+            text = bytes(data)
+        return text
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_chance_never_breaks_the_server(stack, seed):
+    """Whatever comes, the answer is one of the contract's, and the other requests go on."""
+    chance = Chance(seed)
+    user = stack.user()
+    user.application = user.create()["id"]
+    bystander = stack.user()
+    routes = [route for route in sorted(EXAMPLES) if route not in ("DELETE /me", "DELETE /applications/{id}")]
+    for _ in range(150):
+        route = chance.random.choice(routes)
+        options = {"headers": {}}
+        if "body" in EXAMPLES[route]:
+            options["body"] = chance.body(EXAMPLES[route]["body"](user))
+        for header in ("If-Match", "If-None-Match", "Idempotency-Key", "Accept", "Cookie", "X-Requested-With"):
+            if chance.random.random() < 0.15:
+                text = re.sub(r"[\r\n\0]", "", chance.random.choice(Chance.TEXTS)).encode().decode("latin-1")
+                options["headers"][header] = text
+        method, path = route.split(" ")
+        query = ""
+        if chance.random.random() < 0.2:
+            names = ("limit", "offset", "cursor", "sort", "q", "status", "count", "include", "x", "company_name")
+            query = "?" + "&".join(f"{chance.random.choice(names)}={quote(chance.random.choice(Chance.TEXTS)[:300])}"
+                                   for _ in range(chance.random.randrange(1, 4)))
+        client = Client(stack, base="", token=user.token) if path.endswith("z") else user
+        answer = client.request(method, path.replace("{id}", user.application) + query, **options)
+        assert answer.status < 500, (route, options, query, answer)
+        if answer.status >= 400:
+            answer.problem(answer.status)
+    assert bystander.get("/me").ok()["id"] == bystander.id
+
+
+def test_changes_at_once_never_break_the_server(stack):
+    """Eight clients of one user change, read and delete the same rows: every answer is one of the contract's."""
+    user = stack.user()
+    rows = [user.create()["id"] for _ in range(3)]
+
+    def run(index):
+        chance, answers = random.Random(index), []
+        for _ in range(25):
+            path = "/applications/" + chance.choice(rows)
+            answers.append(chance.choice([
+                lambda: user.patch(path, {"location": str(index)}), lambda: user.get(path),
+                lambda: user.get("/applications?count=exact"), lambda: user.patch("/me", {"full_name": f"N {index}"}),
+                lambda: user.create_many([{}] * 3) and user.get("/me"),
+                lambda: user.delete(path) if chance.random() < 0.05 else user.get(path + "?include=documents"),
+            ])())
+        return answers
+    for answers in together(8, run):
+        for answer in answers:
+            assert answer.status in (200, 204, 404), answer
 
 
 # --- Every answer ---------------------------------------------------------------------------------------------------

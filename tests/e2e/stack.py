@@ -540,7 +540,7 @@ class Stack:
     def _certificate(self):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
                         "-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                        "-days", "2", "-keyout", self.path("tls.key"), "-out", self.path("tls.crt")],
+                        "-addext", "keyUsage=critical,digitalSignature,keyCertSign", "-days", "2", "-keyout", self.path("tls.key"), "-out", self.path("tls.crt")],
                        check=True, stderr=subprocess.DEVNULL)
 
     def _render_nginx(self):

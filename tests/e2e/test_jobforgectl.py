@@ -6,7 +6,10 @@ import os
 import pwd
 import re
 import resource
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -179,14 +182,18 @@ def test_owner(keys):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root is needed to become another account")
-def test_of_another_account(keys):
-    keys.rotate()
-    before = keys.path.read_bytes()
-    keys.path.parent.chmod(0o777)
-    done = subprocess.run([PROGRAM, "key", "rotate", f"--token-keys={keys.path}"], env=child_environment(), text=True,
-                          capture_output=True, timeout=30, user="nobody", cwd="/")
-    assert done.returncode != 0 and done.stdout == ""
-    assert keys.path.read_bytes() == before
+def test_of_another_account():
+    """In a directory that anybody may write to, which neither the build's nor pytest's own is."""
+    with tempfile.TemporaryDirectory(prefix="jf-", dir="/tmp") as directory:
+        os.chmod(directory, 0o777)
+        keys = Keys(Path(directory, "token.keys"))
+        keys.rotate()
+        before = keys.path.read_bytes()
+        program = shutil.copy(PROGRAM, directory)
+        done = subprocess.run([program, "key", "rotate", f"--token-keys={keys.path}"], env=child_environment(),
+                              text=True, capture_output=True, timeout=30, user="nobody", cwd="/")
+        assert done.returncode == 1 and done.stdout == "" and str(keys.path) in done.stderr, done
+        assert keys.path.read_bytes() == before
 
 
 # --- The configuration ----------------------------------------------------------------------------------------------

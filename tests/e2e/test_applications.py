@@ -207,6 +207,21 @@ def test_bulk_of_1_to_500(user, count):
     assert user.get("/applications?count=exact&limit=1").ok()["total"] == count
 
 
+def test_bulk_as_large_as_a_request_may_be(user):
+    """500 rows, a mebibyte in and more than one out; the list holds the largest of texts as well."""
+    bodies = [{"company_name": "😀" * 100, "role_title": f"{index}", "job_description": "é" * 660, "location": "名" * 50,
+               "job_url": "https://example.com/" + "x" * 50} for index in range(500)]
+    headers = {"Idempotency-Key": key()}
+    assert 1_000_000 < len(json.dumps(bodies, ensure_ascii=False).encode()) <= 1 << 20
+    first = user.post("/applications", bodies, headers=headers)
+    rows = first.ok(201)["data"]
+    assert len(first.body) > 1 << 20
+    assert [{name: row[name] for name in bodies[0]} for row in rows] == bodies
+    assert user.post("/applications", bodies, headers=headers).body == first.body
+    for row in listed(user):
+        assert (row["company_name"], row["location"]) == ("😀" * 100, "名" * 50)
+
+
 @pytest.mark.parametrize("count", [0, 501])
 def test_bulk_of_none_or_501_is_422(user, count, unchanged):
     user.post("/applications", [MINIMAL] * count).problem(422)

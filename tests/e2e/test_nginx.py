@@ -346,6 +346,33 @@ def test_workers_that_hang_are_504_within_5_seconds():
         assert user.get("/me").ok()["id"] == user.id
 
 
+def test_slow_readers_hold_no_worker():
+    """nginx takes the whole answer off the only worker's hands, whatever the client does with it."""
+    with Stack(api_workers=1) as stack:
+        user = stack.user()
+        user.create_many([{"company_name": "😀" * 255, "role_title": "名" * 255, "location": "😀" * 255,
+                           "job_url": "https://example.com/" + "x" * 2000}] * 100)
+        sockets = []
+        for _ in range(8):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", stack.http_port))
+            sock.sendall(f"GET /api/v1/applications?limit=100 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.token}"
+                         "\r\n\r\n".encode())
+            sockets.append(sock)
+        time.sleep(0.5)
+        start = time.monotonic()
+        for _ in range(20):
+            user.get("/me").ok()
+        assert time.monotonic() - start < 3
+        for sock in sockets:
+            answer = http.client.HTTPResponse(sock)
+            answer.begin()
+            body = answer.read()
+            assert answer.status == 200 and len(body) > 400_000 and len(json.loads(body)["data"]) == 100
+            sock.close()
+
+
 # --- The access log -------------------------------------------------------------------------------------------------
 
 def test_access_log_is_json_and_names_no_secret(stack, owner):

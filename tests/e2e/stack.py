@@ -155,7 +155,10 @@ def create_database(name):
         try:
             sql.execute("SELECT 1 FROM pg_database WHERE datname = %s", (template,))
             if sql.fetchone() is None:
-                sql.execute(f'DROP DATABASE IF EXISTS "{template}_new"')
+                # Those of other migrations have served, or were left half made.
+                sql.execute("SELECT datname FROM pg_database WHERE datname LIKE 'jobforge\\_e2e\\_template\\_%'")
+                for old, in sql.fetchall():
+                    sql.execute(f'DROP DATABASE IF EXISTS "{old}" WITH (FORCE)')
                 sql.execute(f'CREATE DATABASE "{template}_new" TEMPLATE template0 ENCODING \'UTF8\'')
                 migrate(template + "_new")
                 sql.execute(f'ALTER DATABASE "{template}_new" RENAME TO "{template}"')

@@ -47,7 +47,10 @@ const struct db_statement me_statements[] = {
 	[CHANGE_PASSWORD] = { "me_change_password",
 	    "UPDATE public.users u SET password_hash = $2 WHERE u.password_hash = $1 RETURNING u.id", 2 },
 	[REVOKE_ALL] = { "me_revoke_all", "SELECT jobforge.sessions_revoke_all()", 0 },
-	[DELETE] = { "me_delete", "DELETE FROM public.users u WHERE u.password_hash = $1 RETURNING u.id", 1 },
+	[DELETE] = { "me_delete",
+	    "DELETE FROM public.users u WHERE u.password_hash = $1 AND ($2::text[] IS NULL OR u.xmin::text = ANY ($2))"
+	    " RETURNING u.id",
+	    2 },
 	{ 0 },
 };
 
@@ -118,13 +121,18 @@ static int
 handle_delete(struct call *call)
 {
 	struct confirmed confirmed;
-	int status = confirm_password(call, call->values[0].text, &confirmed);
+	const char *tags;
+	int status = endpoint_if_match(call, &tags);
 
+	if (status == 0)
+		status = confirm_password(call, call->values[0].text, &confirmed);
 	if (status != 0)
 		return status;
-	const struct step steps[] = { { STATEMENT(DELETE), &DB_TEXT(confirmed.hash) },
-		{ STATEMENT(SUCCEEDED), &DB_TEXT(confirmed.email) } };
+	const struct db_param user[] = { DB_TEXT(confirmed.hash), DB_TEXT(tags) };
+	const struct step steps[] = { { STATEMENT(DELETE), user }, { STATEMENT(SUCCEEDED), &DB_TEXT(confirmed.email) } };
 	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, steps, 2);
+	if (reply.outcome == DB_OK && tags != NULL && db_rows(reply.results[0]) == 0)
+		return endpoint_problem(call, PROBLEM_PRECONDITION_FAILED, NULL);
 	return answer_done(call, &reply);
 }
 

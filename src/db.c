@@ -546,6 +546,7 @@ roll_back(struct db *db, struct arena *arena)
 	enqueue(db, ITEM_SILENT, &transaction_statements[ROLLBACK], NULL);
 	if (send_sync(db, CLIENT_GRACE) != 0 || read_items(db, arena, &reply) != 0 || reply.outcome != DB_OK)
 		disconnect(db);
+	db->queued = 0;
 }
 
 static struct db_reply

@@ -118,12 +118,26 @@ check_query(struct call *call)
 	return 0;
 }
 
+static bool
+requires_fields(const struct field fields[])
+{
+	for (; fields->name != NULL; fields++)
+		if (fields->required)
+			return true;
+	return false;
+}
+
 static int
 parse_body(struct call *call)
 {
 	const struct request *request = call->request;
 	const char *error = NULL;
 
+	/* A client with nothing to say sends nothing: the same as an empty object where no field is required. */
+	if (request->body.len == 0 && request->method == HTTP_POST && !requires_fields(call->endpoint->body)) {
+		call->body = json_parse(call->arena, "{}", 2, &error);
+		return 0;
+	}
 	bool json = http_content_type_is(request->content_type, "application/json") ||
 	    (request->method == HTTP_PATCH && http_content_type_is(request->content_type, "application/merge-patch+json"));
 	if (!json)
@@ -243,9 +257,8 @@ own_part(struct slice tag)
 	return dot == NULL ? tag : (struct slice){ tag.data, (size_t)(dot - tag.data) };
 }
 
-/* The array of If-Match's tags in *array, NULL when any version will do. */
-static int
-bind_if_match(struct call *call, const char **array)
+int
+endpoint_if_match(struct call *call, const char **array)
 {
 	struct slice *tags;
 	bool any = false;
@@ -331,7 +344,7 @@ run_row(struct call *call)
 	const char *tags;
 	int step = 0;
 	int count = bind_body(call, params, bind_ids(call, params));
-	int status = endpoint->method == HTTP_GET ? 0 : bind_if_match(call, &tags);
+	int status = endpoint->method == HTTP_GET ? 0 : endpoint_if_match(call, &tags);
 
 	if (status != 0)
 		return status;

@@ -63,7 +63,7 @@ struct endpoint {
 /* What a worker has for all its requests. */
 struct service {
 	const struct conf *conf;
-	const struct token_keys *keys;
+	struct token_keys *keys;
 	struct token_policy token_policy;
 	struct db *db;
 	enum pool pool;
@@ -111,6 +111,10 @@ int endpoint_refuse(struct call *call, const struct db_reply *reply);
 
 /* response_problem() for this call, with the faults noted so far. */
 int endpoint_problem(struct call *call, enum problem problem, const char *detail);
+
+/* The strong tags of If-Match as an array literal in *array, NULL when it was not sent or takes any version. 0, or the response
+ * is made and its status returned. */
+int endpoint_if_match(struct call *call, const char **array);
 
 /* Answers 200 (or 304) with the row and its ETag. */
 int endpoint_answer_row(struct call *call, const struct db_result *result);

@@ -46,7 +46,7 @@ read_command(struct command *command, int argc, char *argv[])
 			command->source.path = argv[++i];
 		else if (strncmp(argv[i], "--config=", 9) == 0)
 			command->source.path = argv[i] + 9;
-		else if (strncmp(argv[i], "--", 2) == 0 && argv[i][2] != '\0')
+		else if (conf_flag_known(argv[i]))
 			argv[flags++] = argv[i];
 		else
 			return -1;
@@ -70,6 +70,7 @@ test(const struct conf *conf)
 {
 	char error[512];
 
+	log_set_level(LOG_LEVEL_NONE); /* the sentence below says it */
 	if (master_check(conf, error, sizeof(error)) != 0) {
 		fprintf(stderr, "jobforged: %s\n", error);
 		return 1;

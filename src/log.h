@@ -8,7 +8,7 @@
 #include "base.h"
 #include "buffer.h"
 
-enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR, LOG_LEVEL_NONE };
 
 /* Lines below `level` are left out from now on. At start: info. */
 void log_set_level(enum log_level level);

@@ -65,27 +65,6 @@ now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- checking ---- */
-
-int
-master_check(const struct conf *conf, char *error, size_t error_size)
-{
-	struct endpoint endpoints[API_MAX_ENDPOINTS];
-	struct service service;
-
-	if (conf->database == NULL || conf->database[0] == '\0') {
-		snprintf(error, error_size, "database is not set: say where the database is");
-		return -1;
-	}
-	if (worker_prepare(&service, conf, POOL_API, endpoints, error, error_size) != 0)
-		return -1;
-	int status = db_ready(service.db);
-	if (status != 0)
-		snprintf(error, error_size, "%s", db_problem(service.db));
-	worker_release(&service);
-	return status;
-}
-
 /* ---- workers ---- */
 
 static int
@@ -101,6 +80,29 @@ drop_privileges(const char *user)
 		return -1;
 	}
 	return 0;
+}
+
+int
+master_check(const struct conf *conf, char *error, size_t error_size)
+{
+	struct endpoint endpoints[API_MAX_ENDPOINTS];
+	struct service service;
+
+	if (conf->database == NULL || conf->database[0] == '\0') {
+		snprintf(error, error_size, "database is not set: say where the database is");
+		return -1;
+	}
+	if (drop_privileges(conf->user) != 0) {
+		snprintf(error, error_size, "user: cannot become %s", conf->user);
+		return -1;
+	}
+	if (worker_prepare(&service, conf, POOL_API, endpoints, error, error_size) != 0)
+		return -1;
+	int status = db_ready(service.db);
+	if (status != 0)
+		snprintf(error, error_size, "%s", db_problem(service.db));
+	worker_release(&service);
+	return status;
 }
 
 static NORETURN void
@@ -267,12 +269,10 @@ check_apart(const struct conf *conf)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		bool good = drop_privileges(conf->user) == 0;
-		if (good && master_check(conf, error, sizeof(error)) != 0) {
+		int failed = master_check(conf, error, sizeof(error));
+		if (failed != 0)
 			log_write(LOG_LEVEL_ERROR, "reload", "the old configuration stays: %s", error);
-			good = false;
-		}
-		_exit(good ? 0 : 1);
+		_exit(failed == 0 ? 0 : 1);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;

@@ -20,8 +20,8 @@ struct master_source {
 /* Runs until it is told to stop; takes `conf` over and frees it. Returns the exit status of the process. */
 int master_run(struct conf *conf, const struct master_source *source);
 
-/* Checks configuration, keys, database, schema and every statement, as `jobforged -t` does: connects once per pool. 0, or -1
- * with the reason in `error`. */
+/* Checks configuration, keys, database, schema and every statement, as `jobforged -t` does, with the rights of a worker: the
+ * process becomes conf->user for good. 0, or -1 with the reason in `error`. */
 int master_check(const struct conf *conf, char *error, size_t error_size) MUST_CHECK;
 
 #endif

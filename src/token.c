@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -26,6 +27,9 @@ struct token_key {
 struct token_keys {
 	struct token_key keys[TOKEN_MAX_KEYS];
 	size_t count;
+	char *path;
+	struct stat file; /* as it was when it was read */
+	time_t looked_at;
 };
 
 static const struct algorithm {
@@ -139,20 +143,19 @@ add_lines(struct token_keys *keys, const char *path, struct slice text, char *er
 
 /* Checks the open file, not its name, so that nobody can exchange it in between. */
 static int
-check_file(int descriptor, const char *path, char *error, size_t error_size)
+check_file(int descriptor, const char *path, struct stat *file, char *error, size_t error_size)
 {
-	struct stat status;
-	if (fstat(descriptor, &status) != 0) {
+	if (fstat(descriptor, file) != 0) {
 		snprintf(error, error_size, "%s: %s", path, strerror(errno));
 		return -1;
 	}
-	if (!S_ISREG(status.st_mode)) {
+	if (!S_ISREG(file->st_mode)) {
 		snprintf(error, error_size, "%s: not a regular file", path);
 		return -1;
 	}
-	if ((status.st_mode & 077) != 0) {
+	if ((file->st_mode & 077) != 0) {
 		snprintf(error, error_size, "%s: its mode is %04o, but only its owner may read or write it (0600)",
-		    path, (unsigned)(status.st_mode & 07777));
+		    path, (unsigned)(file->st_mode & 07777));
 		return -1;
 	}
 	return 0;
@@ -189,7 +192,7 @@ read_keys(struct token_keys *keys, const char *path, char *error, size_t error_s
 		snprintf(error, error_size, "%s: %s", path, strerror(errno));
 		return -1;
 	}
-	if (check_file(descriptor, path, error, error_size) == 0) {
+	if (check_file(descriptor, path, &keys->file, error, error_size) == 0) {
 		ssize_t len = read_file(descriptor, path, text, error, error_size);
 		if (len >= 0)
 			result = add_lines(keys, path, (struct slice){ text, (size_t)len }, error, error_size);
@@ -203,7 +206,7 @@ struct token_keys *
 token_keys_read(const char *path, char *error, size_t error_size)
 {
 	struct token_keys *keys = calloc(1, sizeof(*keys));
-	if (keys == NULL)
+	if (keys == NULL || (keys->path = strdup(path)) == NULL)
 		log_fatal("out_of_memory", "no memory for the token keys");
 	if (read_keys(keys, path, error, error_size) == 0)
 		return keys;
@@ -216,8 +219,41 @@ token_keys_free(struct token_keys *keys)
 {
 	if (keys == NULL)
 		return;
+	free(keys->path);
 	crypto_wipe(keys, sizeof(*keys));
 	free(keys);
+}
+
+static bool
+is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	    a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+bool
+token_keys_renew(struct token_keys *keys)
+{
+	struct timespec now;
+	struct stat file;
+	char error[256];
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec == keys->looked_at)
+		return false;
+	keys->looked_at = now.tv_sec;
+	if (stat(keys->path, &file) != 0 || is_same_file(&file, &keys->file))
+		return false;
+	struct token_keys *fresh = token_keys_read(keys->path, error, sizeof(error));
+	if (fresh == NULL) {
+		log_write(LOG_LEVEL_WARNING, "keys", "the old keys stay: %s", error);
+		return false;
+	}
+	memcpy(keys->keys, fresh->keys, sizeof(keys->keys));
+	keys->count = fresh->count;
+	keys->file = fresh->file;
+	token_keys_free(fresh);
+	return true;
 }
 
 static struct slice

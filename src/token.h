@@ -38,6 +38,13 @@ struct token_policy {
 struct token_keys *token_keys_read(const char *path, char *error, size_t error_size) MUST_CHECK;
 void token_keys_free(struct token_keys *keys);
 
+/*
+ * Reads the file again when it has changed since, looking at most once a second; a file that cannot be used leaves the keys as
+ * they are. True when there are new keys. For a token that fails: a worker that still drains must know the key that a newer
+ * worker signs with.
+ */
+bool token_keys_renew(struct token_keys *keys);
+
 /* A secret for other uses (signing cursors), derived from each key and `purpose` by HMAC; `index` from 0, the signing
  * key first. False when there are no more keys. */
 bool token_keys_derive(const struct token_keys *keys, size_t index, const char *purpose, uint8_t out[32]) MUST_CHECK;

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,8 +26,6 @@
 
 enum { MAX_EVENTS = 64, PEER_TIMEOUT = 5000, IDLE_CHECK = 250, AUTH_NICE = 5 };
 
-static volatile sig_atomic_t stopping;
-
 struct loop {
 	const struct worker *worker;
 	struct service service;
@@ -34,8 +33,10 @@ struct loop {
 	struct response response;
 	struct buffer log_line;
 	int epoll;
+	int signals; /* signalfd(2): SIGTERM is an event among the others */
 	int connections;
 	bool listening;
+	bool stopping;
 };
 
 static int64_t
@@ -145,7 +146,7 @@ close_connection(struct loop *loop, struct fcgi *conn)
 {
 	fcgi_close(conn); /* which takes it out of the epoll set */
 	loop->connections--;
-	listen_more(loop, !stopping);
+	listen_more(loop, !loop->stopping);
 }
 
 static void
@@ -170,64 +171,62 @@ open_connection(struct loop *loop)
 		listen_more(loop, false);
 }
 
+/* What became readable: the listening socket (NULL), the signals (the loop itself), or a connection. */
 static void
-handle_event(struct loop *loop, struct fcgi *conn)
+handle_event(struct loop *loop, void *source)
 {
-	if (conn == NULL)
+	if (source == NULL)
 		open_connection(loop);
-	else if (serve(loop, conn) != 0)
-		close_connection(loop, conn);
+	else if (source == loop)
+		loop->stopping = true;
+	else if (serve(loop, source) != 0)
+		close_connection(loop, source);
 }
 
 /* ---- the loop ---- */
 
-static void
-note_stop(int signal)
+/*
+ * SIGTERM is blocked and read from a descriptor. It never cuts a request in two, and it is seen under any load:
+ * epoll_pwait(2) returns without looking at signals as long as there are events.
+ */
+static int
+take_signals(void)
 {
-	(void)signal;
-	stopping = 1;
-}
-
-/* SIGTERM arrives only while the worker sleeps in epoll_pwait(), so it never cuts a request in two. */
-static void
-take_signals(sigset_t *while_waiting)
-{
-	struct sigaction stop = { .sa_handler = note_stop };
+	static const int ignored[] = { SIGPIPE, SIGHUP, SIGUSR1, SIGINT }; /* SIGINT of a Ctrl-C is for the master to act on */
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
-	sigset_t blocked;
+	sigset_t stop;
 
-	sigaction(SIGTERM, &stop, NULL);
-	sigaction(SIGPIPE, &ignore, NULL);
-	sigaction(SIGHUP, &ignore, NULL);
-	sigaction(SIGINT, &ignore, NULL); /* Ctrl-C reaches the whole group: the master decides */
-	sigaction(SIGUSR1, &ignore, NULL);
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGTERM);
-	sigprocmask(SIG_SETMASK, &blocked, NULL);
-	sigemptyset(while_waiting);
+	for (size_t i = 0; i < COUNT_OF(ignored); i++)
+		sigaction(ignored[i], &ignore, NULL);
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	sigprocmask(SIG_SETMASK, &stop, NULL);
+	return signalfd(-1, &stop, SFD_CLOEXEC);
 }
 
 static void
-run_loop(struct loop *loop, const sigset_t *while_waiting)
+run_loop(struct loop *loop)
 {
 	struct epoll_event events[MAX_EVENTS];
 	int64_t deadline = INT64_MAX;
 
+	epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->signals, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = loop });
 	listen_more(loop, true);
-	while (!stopping || loop->connections > 0) {
-		if (stopping && deadline == INT64_MAX) {
+	while (!loop->stopping || loop->connections > 0) {
+		if (loop->stopping && deadline == INT64_MAX) {
+			epoll_ctl(loop->epoll, EPOLL_CTL_DEL, loop->signals, NULL);
 			deadline = now_us() + (int64_t)loop->worker->conf->drain_timeout * 1000000;
 			listen_more(loop, false);
 		}
 		if (now_us() > deadline)
 			return;
-		int count = epoll_pwait(loop->epoll, events, MAX_EVENTS, IDLE_CHECK, while_waiting);
+		int count = epoll_wait(loop->epoll, events, MAX_EVENTS, IDLE_CHECK);
 		for (int i = 0; i < count; i++)
 			handle_event(loop, events[i].data.ptr);
 		if (count == 0) {
 			/* Idle: find a lost database again, or renew an old connection, before a request needs it. */
 			db_ready(loop->service.db);
-			listen_more(loop, !stopping && loop->connections < loop->worker->conf->worker_connections);
+			listen_more(loop, !loop->stopping && loop->connections < loop->worker->conf->worker_connections);
 		}
 	}
 }
@@ -260,7 +259,7 @@ void
 worker_release(struct service *service)
 {
 	db_free(service->db);
-	token_keys_free((struct token_keys *)service->keys);
+	token_keys_free(service->keys);
 }
 
 int
@@ -268,10 +267,9 @@ worker_run(const struct worker *worker)
 {
 	struct loop loop = { .worker = worker };
 	struct endpoint endpoints[API_MAX_ENDPOINTS];
-	sigset_t while_waiting;
 	char error[512];
 
-	take_signals(&while_waiting);
+	loop.signals = take_signals();
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* no worker outlives its master */
 	/* Hashing takes what the API leaves. */
 	if (worker->pool == POOL_AUTH && setpriority(PRIO_PROCESS, 0, AUTH_NICE) != 0)
@@ -285,11 +283,12 @@ worker_run(const struct worker *worker)
 	loop.epoll = epoll_create1(EPOLL_CLOEXEC);
 	db_ready(loop.service.db);
 	atomic_store(worker->ready, true);
-	run_loop(&loop, &while_waiting);
+	run_loop(&loop);
 	worker_release(&loop.service);
 	response_free(&loop.response);
 	buffer_free(&loop.log_line);
 	arena_free(loop.arena);
 	close(loop.epoll);
+	close(loop.signals);
 	return 0;
 }

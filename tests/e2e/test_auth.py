@@ -725,6 +725,8 @@ def test_two_authorization_headers_are_not_mixed(stack, user):
 
 
 def test_nothing_secret_in_the_log(stack, user):
+    last = user.get("/me").headers["X-Request-Id"]
+    wait_for(lambda: last in stack.log(), 5, "the last line")
     log = stack.log()
     for secret in (user.token, user.token.split(".")[2], user.refresh_token, PASSWORD):
         assert secret not in log

@@ -393,7 +393,7 @@ def test_request_id_is_one_through_nginx_worker_and_error(stack, owner):
     answer = owner.get("/nothing")
     id_ = answer.problem(404)["instance"]
     assert logged(stack, answer)["status"] == 404
-    assert any(line.get("request_id") == id_ for line in stack.log_lines())
+    wait_for(lambda: any(line.get("request_id") == id_ for line in stack.log_lines()), 5, "the worker's line")
 
 
 def test_request_id_of_a_proxy_on_this_host_is_kept(stack, owner):

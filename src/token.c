@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -29,7 +28,6 @@ struct token_keys {
 	size_t count;
 	char *path;
 	struct stat file; /* as it was when it was read */
-	time_t looked_at;
 };
 
 static const struct algorithm {
@@ -234,14 +232,9 @@ is_same_file(const struct stat *a, const struct stat *b)
 bool
 token_keys_renew(struct token_keys *keys)
 {
-	struct timespec now;
 	struct stat file;
 	char error[256];
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec == keys->looked_at)
-		return false;
-	keys->looked_at = now.tv_sec;
 	if (stat(keys->path, &file) != 0 || is_same_file(&file, &keys->file))
 		return false;
 	struct token_keys *fresh = token_keys_read(keys->path, error, sizeof(error));

@@ -39,8 +39,7 @@ struct token_keys *token_keys_read(const char *path, char *error, size_t error_s
 void token_keys_free(struct token_keys *keys);
 
 /*
- * Reads the file again when it has changed since, looking at most once a second; a file that cannot be used leaves the keys as
- * they are. True when there are new keys. For a token that fails: a worker that still drains must know the key that a newer
+ * Reads the file again when it has changed since; a file that cannot be used leaves the keys as they are. True when there are new keys. For a token that fails: a worker that still drains must know the key that a newer
  * worker signs with.
  */
 bool token_keys_renew(struct token_keys *keys);

@@ -171,16 +171,26 @@ open_connection(struct loop *loop)
 		listen_more(loop, false);
 }
 
-/* What became readable: the listening socket (NULL), the signals (the loop itself), or a connection. */
+/*
+ * What became readable: connections, the signals (the loop itself), the listening socket (NULL). That one comes last: while
+ * this worker serves, an idle one has taken the new connection.
+ */
 static void
-handle_event(struct loop *loop, void *source)
+handle_events(struct loop *loop, const struct epoll_event events[], int count)
 {
-	if (source == NULL)
+	bool waiting = false;
+
+	for (int i = 0; i < count; i++) {
+		void *source = events[i].data.ptr;
+		if (source == NULL)
+			waiting = true;
+		else if (source == loop)
+			loop->stopping = true;
+		else if (serve(loop, source) != 0)
+			close_connection(loop, source);
+	}
+	if (waiting)
 		open_connection(loop);
-	else if (source == loop)
-		loop->stopping = true;
-	else if (serve(loop, source) != 0)
-		close_connection(loop, source);
 }
 
 /* ---- the loop ---- */
@@ -221,8 +231,7 @@ run_loop(struct loop *loop)
 		if (now_us() > deadline)
 			return;
 		int count = epoll_wait(loop->epoll, events, MAX_EVENTS, IDLE_CHECK);
-		for (int i = 0; i < count; i++)
-			handle_event(loop, events[i].data.ptr);
+		handle_events(loop, events, count);
 		if (count == 0) {
 			/* Idle: find a lost database again, or renew an old connection, before a request needs it. */
 			db_ready(loop->service.db);

@@ -85,7 +85,7 @@ We offer 85,000 to 98,000 euros, 28 days of leave and a four-day week on request
 As platform engineer you run the ground this stands on: Linux hosts in two regions, PostgreSQL with streaming replication, a message bus, and the tooling that lets eight product developers deploy on their own. You will improve failover (today four minutes, wanted one), write runbooks people really use, and say no to complexity we do not need.
 
 You know Linux and networking in depth, have operated PostgreSQL through at least one bad night, and can write a small program in C, Go or Rust when a script will not do. Fully remote within two hours of Copenhagen time.$md$),
-	(3, 'Atelier Maps', 'C Developer, Routing', 'https://ateliermaps.example/work/c-developer-routing',
+	(3, 'Atelier Maps', 'C Developer, Routing', 'https://ateliermaps.example/careers/c-developer-routing',
 	'Utrecht', 'medium', interval '47 days 15 hours', $md$Atelier Maps makes route planning for people who walk, cycle and use a wheelchair. Our router is 40,000 lines of C17 that answer in six milliseconds, and we want to keep it that way while the network doubles.
 
 You will work on contraction hierarchies with changing weights, memory-mapped graph files and an update path that takes a new kerb ramp into account within the hour. We review each other's code carefully, fuzz every parser and publish our benchmarks. Experience with graph algorithms is welcome; curiosity about them is required.$md$),

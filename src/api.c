@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "create.h"
+
 static const struct endpoint *const resources[] = {
 	application_endpoints, /* the most used first */
 	me_endpoints,
@@ -10,7 +12,7 @@ static const struct endpoint *const resources[] = {
 };
 
 const struct db_statement *const api_statements[] = {
-	engine_statements,
+	create_statements,
 	operation_statements,
 	auth_statements,
 	me_statements,

@@ -92,9 +92,6 @@ struct call {
 /* Checks the arguments, runs the row, fills the response; returns the status. */
 int endpoint_run(struct call *call);
 
-/* The engine's own statements. */
-extern const struct db_statement engine_statements[];
-
 /* ---- for handlers ---- */
 
 struct step {
@@ -115,6 +112,15 @@ int endpoint_problem(struct call *call, enum problem problem, const char *detail
 /* The strong tags of If-Match as an array literal in *array, NULL when it was not sent or takes any version. 0, or the response
  * is made and its status returned. */
 int endpoint_if_match(struct call *call, const char **array);
+
+/* Binds the {ids} and the body's fields as struct endpoint says; returns how many parameters that were. */
+int endpoint_bind(const struct call *call, struct db_param params[]);
+
+/* The call's user for db_begin(): NULL for anyone. */
+const char *endpoint_user(const struct call *call);
+
+/* Sends the row's _etag, if it has one, as the ETag header. */
+void endpoint_set_etag(struct call *call, const struct db_result *result);
 
 /* Answers 200 (or 304) with the row and its ETag. */
 int endpoint_answer_row(struct call *call, const struct db_result *result);

@@ -1,0 +1,147 @@
+#include "arguments.h"
+
+#include "arena.h"
+#include "create.h"
+#include "endpoint.h"
+#include "json.h"
+#include "list.h"
+#include "request.h"
+#include "response.h"
+
+static const struct field uuid_path_fields[] = { { .name = "id", .type = FIELD_UUID }, { .name = "id", .type = FIELD_UUID },
+	{ 0 } };
+
+static int
+check_ids(struct call *call)
+{
+	const struct field *fields = call->endpoint->path_fields == NULL ? uuid_path_fields : call->endpoint->path_fields;
+	const char *error;
+
+	for (int i = 0; i < ENDPOINT_MAX_PATH && call->path[i].data != NULL; i++)
+		if (field_read_text(call->arena, &fields[i], call->path[i], &call->ids[i], &error) != 0)
+			return endpoint_problem(call, PROBLEM_NOT_FOUND, NULL);
+	return 0;
+}
+
+static int
+bad_query(struct call *call, const char *name, const char *error)
+{
+	return endpoint_problem(call, PROBLEM_BAD_QUERY,
+	    arena_printf(call->arena, "The query parameter %s %s.", name, error));
+}
+
+/* Gathers the values of one parameter, in the client's order. */
+static int
+read_parameter(struct call *call, const struct field *field, struct value *value)
+{
+	const char *texts[HTTP_MAX_PAIRS];
+	const char *error;
+	int count = 0;
+
+	for (int i = 0; i < call->pair_count; i++) {
+		if (!slice_is(call->pairs[i].name, field->name))
+			continue;
+		if (count > 0 && !field->repeatable)
+			return bad_query(call, field->name, "occurs more than once");
+		if (field_read_text(call->arena, field, call->pairs[i].value, &texts[count], &error) != 0)
+			return bad_query(call, field->name, error);
+		count++;
+	}
+	if (count == 0)
+		return field->required ? bad_query(call, field->name, "is missing") : 0;
+	value->present = true;
+	value->text = field->repeatable ? field_array(call->arena, texts, count) : texts[0];
+	return 0;
+}
+
+static bool
+takes_parameter(const struct endpoint *endpoint, struct slice name)
+{
+	const struct field *const tables[] = { endpoint->query, endpoint->list == NULL ? NULL : list_fields };
+
+	for (size_t i = 0; i < COUNT_OF(tables); i++)
+		for (const struct field *field = tables[i]; field != NULL && field->name != NULL; field++)
+			if (slice_is(name, field->name))
+				return true;
+	return false;
+}
+
+static int
+check_query(struct call *call)
+{
+	const struct field *fields = call->endpoint->query;
+
+	if (call->request->query.len == 0)
+		call->pair_count = 0;
+	else
+		call->pair_count = http_query(call->arena, call->request->query, &call->pairs);
+	if (call->pair_count < 0)
+		return endpoint_problem(call, PROBLEM_BAD_QUERY, "The query is not percent-encoded UTF-8, or is too long.");
+	for (int i = 0; i < call->pair_count; i++)
+		if (!takes_parameter(call->endpoint, call->pairs[i].name))
+			return endpoint_problem(call, PROBLEM_BAD_QUERY,
+			    "The query has a parameter that this address does not take.");
+	for (int i = 0; fields != NULL && fields[i].name != NULL; i++) {
+		int status = read_parameter(call, &fields[i], &call->query[i]);
+		if (status != 0)
+			return status;
+	}
+	return 0;
+}
+
+static bool
+requires_fields(const struct field fields[])
+{
+	for (; fields->name != NULL; fields++)
+		if (fields->required)
+			return true;
+	return false;
+}
+
+static int
+parse_body(struct call *call)
+{
+	const struct request *request = call->request;
+	const char *error = NULL;
+
+	/* A client with nothing to say sends nothing: the same as an empty object where no field is required. */
+	if (request->body.len == 0 && request->method == HTTP_POST && !requires_fields(call->endpoint->body)) {
+		call->body = json_parse(call->arena, "{}", 2, &error);
+		return 0;
+	}
+	bool json = http_content_type_is(request->content_type, "application/json") ||
+	    (request->method == HTTP_PATCH && http_content_type_is(request->content_type, "application/merge-patch+json"));
+	if (!json)
+		return endpoint_problem(call, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
+	call->body = json_parse(call->arena, request->body.data, request->body.len, &error);
+	return call->body == NULL ? endpoint_problem(call, PROBLEM_BAD_JSON, error) : 0;
+}
+
+static int
+check_body(struct call *call)
+{
+	const struct endpoint *endpoint = call->endpoint;
+
+	if (call->request->fault == REQUEST_TOO_LARGE)
+		return endpoint_problem(call, PROBLEM_TOO_LARGE, NULL);
+	if (call->request->fault == REQUEST_CUT_OFF)
+		return endpoint_problem(call, PROBLEM_BAD_REQUEST, "The body is shorter than its Content-Length.");
+	if (endpoint->body == NULL)
+		return 0;
+	int status = parse_body(call);
+	if (status != 0 || create_is_bulk(call))
+		return status;
+	field_read_body(call->arena, endpoint->body, call->body, endpoint->method == HTTP_PATCH, "", call->values,
+	    &call->faults);
+	return call->faults.count > 0 ? endpoint_problem(call, PROBLEM_VALIDATION, NULL) : 0;
+}
+
+int
+arguments_check(struct call *call)
+{
+	int status = check_ids(call);
+
+	if (status == 0)
+		status = check_query(call);
+	return status == 0 ? check_body(call) : status;
+}

@@ -53,7 +53,9 @@ const struct db_statement auth_statements[] = {
 	    3 },
 	[LOGIN_SUCCEEDED] = { "auth_login_succeeded", "SELECT jobforge.login_succeeded($1)", 1 },
 	[REGISTER] = { "auth_register",
-	    "SELECT id, email, full_name, created_at, updated_at FROM jobforge.register($1, $2, $3)", 3 },
+	    "SELECT s.id, s.email, s.full_name, s.created_at, s.updated_at FROM jobforge.register($1, $2, $3) r,"
+	    " LATERAL jobforge.session_open(r.id, $2, NULL, $4, $5::text::int) s",
+	    5 },
 	[SESSION_OPEN] = { "auth_session_open",
 	    "SELECT id, email, full_name, created_at, updated_at"
 	    " FROM jobforge.session_open($1, $2, $3, $4, $5::text::int)",
@@ -161,19 +163,14 @@ handle_register(struct call *call)
 
 	if (password_hash(hash, slice_of(sent[PASSWORD].text), conf->bcrypt_cost) != 0)
 		return endpoint_problem(call, PROBLEM_INTERNAL, NULL);
-	const struct db_param user[] = { DB_TEXT(sent[EMAIL].text), DB_TEXT(hash), DB_TEXT(sent[FULL_NAME].text) };
+	struct refresh_token *token = new_refresh_token(call);
+	const struct db_param user[] = { DB_TEXT(sent[EMAIL].text), DB_TEXT(hash), DB_TEXT(sent[FULL_NAME].text),
+		hash_param(token->hash), number_param(call, conf->refresh_token_lifetime) };
 	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(REGISTER), user }, 1);
 	if (reply.outcome != DB_OK)
 		return endpoint_refuse(call, &reply);
-	const struct db_result *made = reply.results[0];
-	struct refresh_token *token = new_refresh_token(call);
-	const struct db_param session[] = { DB_TEXT(db_get(made, 0, "id").data), DB_TEXT(hash), DB_TEXT(NULL),
-		hash_param(token->hash), number_param(call, conf->refresh_token_lifetime) };
-	reply = endpoint_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(SESSION_OPEN), session }, 1);
-	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
 	response_header(call->response, "Location", API "/me");
-	return answer_session(call, made, token, is_true(sent[REGISTER_COOKIE]), 201);
+	return answer_session(call, reply.results[0], token, is_true(sent[REGISTER_COOKIE]), 201);
 }
 
 static int

@@ -63,11 +63,13 @@ bind_bulk(struct call *call, struct db_param params[])
 	const struct field *fields = call->endpoint->body;
 	int width = field_count(fields);
 	size_t height = json_length(call->body);
+
+	if (height == 0 || height > ENDPOINT_BULK_MAX) {
+		faults_add(&call->faults, "", "must have 1 to %d items", ENDPOINT_BULK_MAX);
+		return -1;
+	}
 	struct value *values = arena_calloc(call->arena, height, sizeof(*values) * (size_t)width);
 	const char **column = arena_calloc(call->arena, height, sizeof(*column));
-
-	if (height == 0 || height > ENDPOINT_BULK_MAX)
-		faults_add(&call->faults, "", "must have 1 to %d items", ENDPOINT_BULK_MAX);
 	for (size_t i = 0; i < height && call->faults.count < FAULTS_MAX; i++)
 		field_read_body(call->arena, fields, json_at(call->body, i), false, arena_printf(call->arena, "/%zu", i),
 		    values + i * (size_t)width, &call->faults);

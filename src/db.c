@@ -212,7 +212,7 @@ send_setup(struct db *db)
 			if (PQsendPrepare(db->conn, s->name, s->sql, 0, NULL) != 1 ||
 			    PQsendDescribePrepared(db->conn, s->name) != 1)
 				return -1;
-	return send_sync(db, db->settings.connect_timeout + db->settings.statement_timeout);
+	return send_sync(db, db->settings.statement_timeout);
 }
 
 /* Reads one answer of the setup; the first failure is the one to tell. */
@@ -227,8 +227,11 @@ setup_result(struct db *db, const char *what)
 	}
 	ExecStatusType status = PQresultStatus(result);
 	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
-		if (!db->schema_differs)
-			set_problem(db, what, PQresultErrorMessage(result));
+		const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+		set_problem(db, what, PQresultErrorMessage(result));
+		/* No ledger, or no table or column for a statement. */
+		db->schema_differs = sqlstate != NULL &&
+		    (strcmp(sqlstate, "42P01") == 0 || strcmp(sqlstate, "3F000") == 0 || strcmp(sqlstate, "42703") == 0);
 		PQclear(result);
 		return NULL;
 	}
@@ -245,11 +248,8 @@ check_schema(struct db *db)
 {
 	PGresult *result = setup_result(db, "schema");
 
-	if (result == NULL) {
-		/* No ledger at all: nothing was ever migrated here. */
-		db->schema_differs = PQstatus(db->conn) == CONNECTION_OK;
+	if (result == NULL)
 		return -1;
-	}
 	int version = atoi(PQgetvalue(result, 0, 0));
 	PQclear(result);
 	if (version == db->settings.schema_version)
@@ -369,7 +369,8 @@ db_free(struct db *db)
 	free(db);
 }
 
-/* A server that went away has closed the socket, and one that sent something unasked has a reason to: look before use. */
+/* Looks before use, without a round trip: what an idle server says is its farewell, and a closed socket is readable too.
+ * Should it ever be a notice, a new connection costs little. */
 static bool
 is_alive(struct db *db)
 {
@@ -377,9 +378,7 @@ is_alive(struct db *db)
 
 	if (db->broken || PQstatus(db->conn) != CONNECTION_OK)
 		return false;
-	if (poll(&fd, 1, 0) == 0)
-		return true;
-	return PQconsumeInput(db->conn) == 1 && PQstatus(db->conn) == CONNECTION_OK;
+	return poll(&fd, 1, 0) == 0;
 }
 
 static bool
@@ -479,7 +478,7 @@ outcome_of(const char *sqlstate)
 		const char *sqlstate;
 		enum db_outcome outcome;
 	} outcomes[] = {
-		{ "40001", DB_RETRY }, { "40P01", DB_RETRY }, { "55P03", DB_RETRY }, { "57014", DB_TIMEOUT },
+		{ "40001", DB_RETRY }, { "40P01", DB_RETRY }, { "55P03", DB_TIMEOUT }, { "57014", DB_TIMEOUT },
 		{ "57P01", DB_LOST },  { "57P02", DB_LOST },  { "57P03", DB_LOST },  { "57P05", DB_LOST },
 		{ "25P03", DB_LOST },  { "25006", DB_LOST }, /* a standby: a failover has happened, connect anew */
 	};
@@ -558,6 +557,7 @@ lose(struct db *db, struct db_reply reply)
 	    late ? "no answer in time" : "the connection was lost during a transaction");
 	disconnect(db);
 	reply.outcome = DB_LOST;
+	reply.late = late;
 	return reply;
 }
 

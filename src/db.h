@@ -65,8 +65,8 @@ enum { DB_MAX_PARAMS = 64, DB_MAX_RESULTS = 12 };
 enum db_outcome {
 	DB_OK,      /* committed (or, from db_flush(), answered) */
 	DB_REFUSED, /* the server refused: see error; rolled back, nothing changed */
-	DB_RETRY,   /* the server asks to try again (serialisation, deadlock, lock timeout); rolled back */
-	DB_TIMEOUT, /* took longer than statement_timeout; rolled back */
+	DB_RETRY,   /* the server asks to try again (serialisation, deadlock); rolled back */
+	DB_TIMEOUT, /* took longer than statement_timeout, or waited too long for a lock; rolled back */
 	DB_LOST     /* no connection, or lost before COMMIT's answer: whether it committed is not known */
 };
 
@@ -79,6 +79,7 @@ struct db_error {
 struct db_reply {
 	enum db_outcome outcome;
 	struct db_error error;
+	bool late;                                     /* lost because no answer came in time: another attempt would take as long */
 	int count;                                     /* one for each db_send() since the last flush or begin */
 	const struct db_result *results[DB_MAX_RESULTS];
 };

@@ -62,7 +62,7 @@ endpoint_transact(struct call *call, enum db_mode mode, const struct step steps[
 		for (int i = 0; i < count; i++)
 			db_send(db, steps[i].statement, steps[i].params);
 		reply = db_commit(db, call->arena);
-		bool again = reply.outcome == DB_RETRY || (reply.outcome == DB_LOST && mode == DB_READ_ONLY);
+		bool again = reply.outcome == DB_RETRY || (reply.outcome == DB_LOST && mode == DB_READ_ONLY && !reply.late);
 		if (!again)
 			break;
 	}

@@ -170,10 +170,11 @@ is_offset(const char *text)
 	if (*text == 'Z' || *text == 'z')
 		return text[1] == '\0';
 	return (*text == '+' || *text == '-') && matches(text + 1, "00:00") && text[6] == '\0' &&
-	    two_digits(text + 1) <= 23 && two_digits(text + 4) <= 59;
+	    two_digits(text + 1) <= 15 && two_digits(text + 4) <= 59; /* PostgreSQL takes no more */
 }
 
-/* A date, or date-time of RFC 3339 section 5.6. A leap second is taken as PostgreSQL takes it: the next minute. */
+/* A date, or date-time of RFC 3339 section 5.6. A leap second is taken as PostgreSQL takes it: the next minute,
+ * and no fraction of it. */
 static bool
 is_time(struct slice text)
 {
@@ -188,7 +189,7 @@ is_time(struct slice text)
 	const char *rest = text.data + 19;
 	if (*rest == '.') {
 		size_t digits = strspn(rest + 1, "0123456789");
-		if (digits == 0 || digits > 9)
+		if (digits == 0 || digits > 9 || two_digits(text.data + 17) == 60)
 			return false;
 		rest += 1 + digits;
 	}

@@ -25,8 +25,10 @@ fail(int fd, const char *path, const char *what, char *error, size_t error_size)
 static bool
 is_live(const struct sockaddr_un *address)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool live = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* EAGAIN: a queue that is full belongs to somebody. */
+	bool live = fd >= 0 &&
+	    (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN);
 
 	if (fd >= 0)
 		close(fd);

@@ -106,9 +106,9 @@ master_check(const struct conf *conf, char *error, size_t error_size)
 }
 
 static NORETURN void
-become_worker(const struct master *master, enum pool pool, atomic_bool *ready)
+become_worker(const struct master *master, pid_t self, enum pool pool, atomic_bool *ready)
 {
-	const struct worker worker = { .conf = &master->conf, .pool = pool, .listener = master->listeners[pool],
+	const struct worker worker = { .conf = &master->conf, .pool = pool, .master = self, .listener = master->listeners[pool],
 		.ready = ready };
 
 	exit(drop_privileges(master->conf.user) != 0 ? 1 : worker_run(&worker));
@@ -124,9 +124,10 @@ start_worker(struct master *master, enum pool pool)
 	if (place == MAX_CHILDREN)
 		return;
 	atomic_store(&master->ready[place], false);
+	pid_t self = getpid();
 	pid_t pid = fork();
 	if (pid == 0)
-		become_worker(master, pool, &master->ready[place]);
+		become_worker(master, self, pool, &master->ready[place]);
 	if (pid < 0) {
 		log_write(LOG_LEVEL_ERROR, "master", "cannot start a worker: %s", strerror(errno));
 		master->spawn_at = now_ms() + BACKOFF_FIRST;
@@ -280,6 +281,24 @@ check_apart(const struct conf *conf)
 }
 
 static void
+swap(char **a, char **b)
+{
+	char *kept = *a;
+
+	*a = *b;
+	*b = kept;
+}
+
+/* These take a restart: what was made at the start is what is removed at the end. */
+static void
+keep_places(struct conf *fresh, struct conf *current)
+{
+	swap(&fresh->api_socket, &current->api_socket);
+	swap(&fresh->auth_socket, &current->auth_socket);
+	swap(&fresh->pid_file, &current->pid_file);
+}
+
+static void
 reload(struct master *master)
 {
 	const struct master_source *source = master->source;
@@ -297,6 +316,7 @@ reload(struct master *master)
 		return;
 	}
 	log_write(LOG_LEVEL_INFO, "reload", "starting workers with the new configuration");
+	keep_places(&fresh, &master->conf);
 	conf_free(&master->conf);
 	master->conf = fresh;
 	log_set_level(master->conf.log_level);
@@ -390,6 +410,7 @@ watch(struct master *master)
 	for (size_t i = 0; i < COUNT_OF(signals); i++)
 		sigaddset(&set, signals[i]);
 	sigprocmask(SIG_SETMASK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN); /* the reader of the log may go away */
 	while (!master->stopping || count_children(master) > 0) {
 		start_missing(master);
 		retire_old(master);

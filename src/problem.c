@@ -70,6 +70,10 @@ static const struct {
 	{ "JF002", PROBLEM_IDEMPOTENCY_BUSY },
 	{ "JF003", PROBLEM_IDEMPOTENCY_MISMATCH },
 	{ "JF010", PROBLEM_PHASE_ORDER },
+	{ "22P05", PROBLEM_VALIDATION },  /* a character that the server cannot keep */
+	{ "22007", PROBLEM_BAD_QUERY },   /* a time that our check takes and the server does not */
+	{ "22008", PROBLEM_BAD_QUERY },
+	{ "22009", PROBLEM_BAD_QUERY },
 	{ "53100", PROBLEM_UNAVAILABLE }, /* disk full */
 	{ "53200", PROBLEM_UNAVAILABLE }, /* out of memory */
 	{ "53300", PROBLEM_UNAVAILABLE }, /* too many connections */

@@ -227,6 +227,7 @@ run_loop(struct loop *loop)
 			epoll_ctl(loop->epoll, EPOLL_CTL_DEL, loop->signals, NULL);
 			deadline = now_us() + (int64_t)loop->worker->conf->drain_timeout * 1000000;
 			listen_more(loop, false);
+			close(loop->worker->listener); /* or a new master would find the socket still listened on */
 		}
 		if (now_us() > deadline)
 			return;
@@ -279,7 +280,9 @@ worker_run(const struct worker *worker)
 	char error[512];
 
 	loop.signals = take_signals();
-	prctl(PR_SET_PDEATHSIG, SIGTERM); /* no worker outlives its master */
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* no worker outlives its master, */
+	if (getppid() != worker->master)  /* nor one that died before this */
+		return 0;
 	/* Hashing takes what the API leaves. */
 	if (worker->pool == POOL_AUTH && setpriority(PRIO_PROCESS, 0, AUTH_NICE) != 0)
 		log_write(LOG_LEVEL_WARNING, "worker", "cannot lower the priority: %s", strerror(errno));

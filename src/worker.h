@@ -3,6 +3,7 @@
 #define JOBFORGE_WORKER_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "base.h"
 #include "endpoint.h"
@@ -13,6 +14,7 @@ struct token_keys;
 struct worker {
 	const struct conf *conf;
 	enum pool pool;
+	pid_t master;
 	int listener;        /* non-blocking, shared with the other workers of the pool */
 	atomic_bool *ready;  /* in memory shared with the master: set when requests are taken */
 };

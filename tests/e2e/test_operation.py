@@ -80,6 +80,33 @@ def test_lost_connections_cost_nobody_a_500(stack, user):
     user.post("/applications", APPLICATION).ok(201)
 
 
+def test_a_write_never_meets_a_connection_that_was_ended_before(stack, user):
+    """The look at the socket before each use: traffic without the database keeps the idle check from doing it."""
+    stack.allow_errors(LOST)
+    for _ in range(5):
+        terminate(stack)
+        end = time.time() + 0.15
+        while time.time() < end:
+            stack.root.get("/healthz").ok()
+        user.post("/applications", APPLICATION).ok(201)
+
+
+def test_a_registration_is_all_or_nothing(stack):
+    """The account and its session are made in one transaction."""
+    body = {"email": "half@example.com", "password": PASSWORD, "full_name": "Half"}
+    stack.allow_errors(LOST)
+    blocker = connect(stack.name)
+    blocker.autocommit = False
+    try:
+        blocker.cursor().execute("LOCK TABLE jobforge.refresh_families IN ACCESS EXCLUSIVE MODE")
+        stack.anyone.post("/auth/register", body).problem(503)
+    finally:
+        blocker.rollback()
+        blocker.close()
+    assert stack.sql("SELECT count(*) FROM public.users WHERE email = 'half@example.com'") == [(0,)]
+    stack.anyone.post("/auth/register", body).ok(201)
+
+
 def test_connections_lost_under_load(stack, user):
     stack.allow_errors(LOST)
     with load(user, writes=True) as wrong:

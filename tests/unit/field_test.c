@@ -49,6 +49,8 @@ static const struct {
 	{ &when, "2026-01-31T12:00:00Z", true }, { &when, "2026-01-31T12:00:00.123456789+02:00", true },
 	{ &when, "2026-01-31T12:00:00", false }, { &when, "2026-01-31T24:00:00Z", false },
 	{ &when, "2026-01-31T12:00:00.Z", false }, { &when, "2026-01-31T12:00:00+25:00", false },
+	{ &when, "2026-01-01T00:00:00+15:59", true }, { &when, "2026-01-01T00:00:00+16:00", false },
+	{ &when, "2026-01-01T23:59:60Z", true }, { &when, "2026-01-01T23:59:60.5Z", false },
 	{ &when, "2026-01-31T12", false }, { &when, "now", false }, { &when, "infinity", false },
 	{ &token, "a-b_c.~", true }, { &token, "123456789", false }, { &token, "a b", false }, { &token, "", false },
 	{ &token, "ä", false },

@@ -50,8 +50,10 @@ class Database:
                 str(directory or self.directory), *arguments]
 
     def start(self, *arguments, **options):
+        """As from a terminal: a shell that runs the tests in its background ignores SIGINT, and children inherit that."""
         return subprocess.Popen(self.command(*arguments, **options), env=child_environment(), text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def run(self, *arguments, **options):
         return subprocess.run(self.command(*arguments, **options), env=child_environment(), text=True,

@@ -173,15 +173,6 @@ handle_register(struct call *call)
 	return answer_session(call, reply.results[0], token, is_true(sent[REGISTER_COOKIE]), 201);
 }
 
-static int
-answer_too_many(struct call *call, struct slice seconds)
-{
-	int status = endpoint_problem(call, PROBLEM_TOO_MANY_ATTEMPTS, NULL);
-
-	response_header(call->response, "Retry-After", "%s", seconds.data);
-	return status;
-}
-
 /* Opens the session; the hash that was verified must still be the user's, or the password has just been changed. */
 static int
 open_session(struct call *call, const char *user_id, const char *verified)
@@ -220,7 +211,7 @@ handle_login(struct call *call)
 		return endpoint_refuse(call, &reply);
 	struct slice retry_after = db_get(reply.results[0], 0, "retry_after");
 	if (retry_after.data != NULL && !slice_is(retry_after, "0"))
-		return answer_too_many(call, retry_after);
+		return endpoint_too_many(call, retry_after);
 	struct slice hash = db_get(reply.results[0], 0, "password_hash");
 	/* bcrypt reads 72 bytes: a longer password is hashed as far as that, for the time it takes, and never matches. */
 	bool too_long = password.len > PASSWORD_MAX;

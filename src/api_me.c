@@ -76,11 +76,8 @@ confirm_password(struct call *call, const char *password, struct confirmed *conf
 	if (db_rows(row) == 0)
 		return endpoint_problem(call, PROBLEM_UNAUTHORIZED, NULL);
 	struct slice retry_after = db_get(row, 0, "retry_after");
-	if (retry_after.data != NULL && !slice_is(retry_after, "0")) {
-		int status = endpoint_problem(call, PROBLEM_TOO_MANY_ATTEMPTS, NULL);
-		response_header(call->response, "Retry-After", "%s", retry_after.data);
-		return status;
-	}
+	if (retry_after.data != NULL && !slice_is(retry_after, "0"))
+		return endpoint_too_many(call, retry_after);
 	*confirmed = (struct confirmed){ db_get(row, 0, "password_hash").data, db_get(row, 0, "email").data };
 	bool right = strlen(password) <= PASSWORD_MAX &&
 	    password_verify(confirmed->hash, slice_of(password), conf->bcrypt_cost);

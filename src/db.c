@@ -5,9 +5,9 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "arena.h"
+#include "clock.h"
 #include "log.h"
 
 enum {
@@ -48,15 +48,6 @@ static const struct db_statement transaction_statements[] = {
 
 enum { BEGIN_READ_ONLY, BEGIN_READ_WRITE, SET_USER, COMMIT, ROLLBACK };
 
-static int64_t
-now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 static void
 set_problem(struct db *db, const char *what, const char *why)
 {
@@ -79,7 +70,7 @@ wait_for(struct db *db, short events)
 {
 	for (;;) {
 		struct pollfd fd = { .fd = PQsocket(db->conn), .events = events };
-		int64_t left = (db->deadline - now_us() + 999) / 1000;
+		int64_t left = (db->deadline - clock_us() + 999) / 1000;
 		int ready = poll(&fd, 1, left < 0 ? 0 : (int)left);
 		if (ready > 0)
 			return fd.revents;
@@ -150,7 +141,7 @@ read_sync(struct db *db)
 static int
 send_sync(struct db *db, int timeout_ms)
 {
-	db->deadline = now_us() + (int64_t)timeout_ms * 1000;
+	db->deadline = clock_us() + (int64_t)timeout_ms * 1000;
 	return !db->broken && PQpipelineSync(db->conn) == 1 ? flush_output(db) : -1;
 }
 
@@ -175,7 +166,7 @@ connect_in_time(struct db *db)
 		set_problem(db, "database", "out of memory");
 		return -1;
 	}
-	db->deadline = now_us() + (int64_t)db->settings.connect_timeout * 1000;
+	db->deadline = clock_us() + (int64_t)db->settings.connect_timeout * 1000;
 	while (PQstatus(db->conn) != CONNECTION_BAD) {
 		if (state == PGRES_POLLING_OK)
 			return 0;
@@ -329,7 +320,7 @@ db_connect(struct db *db)
 		return -1;
 	if (send_setup(db) != 0 || read_setup(db) != 0)
 		return -1;
-	db->connected_at = now_us();
+	db->connected_at = clock_us();
 	db->backoff = 0;
 	return 0;
 }
@@ -344,7 +335,7 @@ note_failure(struct db *db)
 	db->backoff = db->backoff == 0 ? BACKOFF_FIRST : db->backoff * 2;
 	if (db->backoff > BACKOFF_MOST)
 		db->backoff = BACKOFF_MOST;
-	db->retry_at = now_us() + db->backoff;
+	db->retry_at = clock_us() + db->backoff;
 }
 
 struct db *
@@ -385,7 +376,7 @@ static bool
 is_old(const struct db *db)
 {
 	return db->settings.connection_lifetime > 0 &&
-	    now_us() - db->connected_at > (int64_t)db->settings.connection_lifetime * 1000000;
+	    clock_us() - db->connected_at > (int64_t)db->settings.connection_lifetime * 1000000;
 }
 
 int
@@ -397,7 +388,7 @@ db_ready(struct db *db)
 		return 0;
 	if (db->conn != NULL)
 		disconnect(db);
-	if (failing && now_us() < db->retry_at)
+	if (failing && clock_us() < db->retry_at)
 		return -1;
 	if (db_connect(db) != 0) {
 		note_failure(db);
@@ -551,7 +542,7 @@ roll_back(struct db *db, struct arena *arena)
 static struct db_reply
 lose(struct db *db, struct db_reply reply)
 {
-	bool late = now_us() >= db->deadline;
+	bool late = clock_us() >= db->deadline;
 
 	log_write(LOG_LEVEL_WARNING, "database", "%s; the connection is dropped",
 	    late ? "no answer in time" : "the connection was lost during a transaction");
@@ -565,12 +556,12 @@ static struct db_reply
 exchange(struct db *db, struct arena *arena, PGTransactionStatusType expected)
 {
 	struct db_reply reply = { .outcome = DB_OK, .error = { .constraint = "", .message = "" } };
-	int64_t start = now_us();
+	int64_t start = clock_us();
 	int done = send_sync(db, db->settings.statement_timeout + CLIENT_GRACE);
 
 	if (done == 0)
 		done = read_items(db, arena, &reply);
-	db->waited += now_us() - start;
+	db->waited += clock_us() - start;
 	if (done != 0 || PQstatus(db->conn) != CONNECTION_OK || reply.outcome == DB_LOST)
 		return lose(db, reply);
 	db->queued = 0;

@@ -17,6 +17,15 @@ endpoint_problem(struct call *call, enum problem problem, const char *detail)
 	return response_problem(call->response, call->request, problem, &call->faults, detail);
 }
 
+int
+endpoint_too_many(struct call *call, struct slice seconds)
+{
+	int status = endpoint_problem(call, PROBLEM_TOO_MANY_ATTEMPTS, NULL);
+
+	response_header(call->response, "Retry-After", "%s", seconds.data);
+	return status;
+}
+
 /* ---- transactions ---- */
 
 int

@@ -113,6 +113,9 @@ int endpoint_problem(struct call *call, enum problem problem, const char *detail
  * is made and its status returned. */
 int endpoint_if_match(struct call *call, const char **array);
 
+/* 429 with Retry-After, for a login_begin() that allows no attempt for `seconds` (a number as text). */
+int endpoint_too_many(struct call *call, struct slice seconds);
+
 /* Binds the {ids} and the body's fields as struct endpoint says; returns how many parameters that were. */
 int endpoint_bind(const struct call *call, struct db_param params[]);
 

@@ -10,7 +10,6 @@
 
 struct fcgi {
 	FCGX_Request request;
-	int fd;
 };
 
 void
@@ -38,7 +37,6 @@ fcgi_open(int fd, int timeout_ms)
 	FCGX_InitRequest(&conn->request, -1, FCGI_FAIL_ACCEPT_ON_INTR);
 	conn->request.ipcFd = fd;
 	conn->request.keepConnection = 1; /* FCGX_Accept_r() first finishes "the request before", and must not close */
-	conn->fd = fd;
 	return conn;
 }
 
@@ -48,12 +46,6 @@ fcgi_close(struct fcgi *conn)
 	FCGX_Detach(&conn->request); /* or libfcgi waits up to 2 s for the peer to close first */
 	FCGX_Free(&conn->request, 1);
 	free(conn);
-}
-
-int
-fcgi_fd(const struct fcgi *conn)
-{
-	return conn->fd;
 }
 
 int

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "api.h"
+#include "clock.h"
 #include "conf.h"
 #include "listener.h"
 #include "log.h"
@@ -55,15 +55,6 @@ struct master {
 };
 
 static const char *const pool_names[POOL_COUNT] = { [POOL_API] = "api", [POOL_AUTH] = "auth" };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- workers ---- */
 
@@ -130,11 +121,11 @@ start_worker(struct master *master, enum pool pool)
 		become_worker(master, self, pool, &master->ready[place]);
 	if (pid < 0) {
 		log_write(LOG_LEVEL_ERROR, "master", "cannot start a worker: %s", strerror(errno));
-		master->spawn_at = now_ms() + BACKOFF_FIRST;
+		master->spawn_at = clock_ms() + BACKOFF_FIRST;
 		return;
 	}
 	master->children[place] = (struct child){ .pid = pid, .pool = pool, .generation = master->generation,
-		.started = now_ms() };
+		.started = clock_ms() };
 }
 
 static int
@@ -153,7 +144,7 @@ start_missing(struct master *master)
 {
 	const int wanted[POOL_COUNT] = { [POOL_API] = master->conf.api_workers, [POOL_AUTH] = master->conf.auth_workers };
 
-	if (master->stopping || now_ms() < master->spawn_at)
+	if (master->stopping || clock_ms() < master->spawn_at)
 		return;
 	for (enum pool pool = 0; pool < POOL_COUNT; pool++)
 		for (int count = count_current(master, pool); count < wanted[pool]; count++)
@@ -171,14 +162,14 @@ note_death(struct master *master, const struct child *child, int status)
 	else
 		log_write(expected ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "worker", "%s worker %d ended with status %d",
 		    pool_names[child->pool], (int)child->pid, WEXITSTATUS(status));
-	if (expected || now_ms() - child->started > QUICK_DEATH) {
+	if (expected || clock_ms() - child->started > QUICK_DEATH) {
 		master->backoff = 0;
 		return;
 	}
 	master->backoff = master->backoff == 0 ? BACKOFF_FIRST : master->backoff * 2;
 	if (master->backoff > BACKOFF_MOST)
 		master->backoff = BACKOFF_MOST;
-	master->spawn_at = now_ms() + master->backoff;
+	master->spawn_at = clock_ms() + master->backoff;
 }
 
 static void
@@ -213,7 +204,7 @@ count_children(const struct master *master)
 static void
 drain_before(struct master *master, unsigned generation)
 {
-	int64_t kill_at = now_ms() + (int64_t)master->conf.drain_timeout * 1000 + KILL_GRACE;
+	int64_t kill_at = clock_ms() + (int64_t)master->conf.drain_timeout * 1000 + KILL_GRACE;
 
 	for (int i = 0; i < MAX_CHILDREN; i++) {
 		struct child *child = &master->children[i];
@@ -227,7 +218,7 @@ drain_before(struct master *master, unsigned generation)
 static void
 kill_late(struct master *master)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	for (int i = 0; i < MAX_CHILDREN; i++)
 		if (master->children[i].pid != 0 && master->children[i].kill_at != 0 && now > master->children[i].kill_at)
@@ -251,7 +242,7 @@ retire_old(struct master *master)
 	if (!master->retiring)
 		return;
 	bool ready = all_ready(master);
-	if (!ready && now_ms() < master->retire_by)
+	if (!ready && clock_ms() < master->retire_by)
 		return;
 	if (!ready)
 		log_write(LOG_LEVEL_ERROR, "reload", "not all new workers are ready in time; the old ones go all the same");
@@ -322,7 +313,7 @@ reload(struct master *master)
 	log_set_level(master->conf.log_level);
 	master->generation++;
 	master->retiring = true;
-	master->retire_by = now_ms() + READY_TIMEOUT;
+	master->retire_by = clock_ms() + READY_TIMEOUT;
 	master->spawn_at = 0;
 }
 
@@ -415,7 +406,7 @@ watch(struct master *master)
 		start_missing(master);
 		retire_old(master);
 		kill_late(master);
-		bool busy = master->retiring || master->stopping || now_ms() < master->spawn_at;
+		bool busy = master->retiring || master->stopping || clock_ms() < master->spawn_at;
 		struct timespec tick = { .tv_sec = busy ? 0 : TICK_IDLE / 1000, .tv_nsec = busy ? TICK_BUSY * 1000000L : 0 };
 		handle_signal(master, sigtimedwait(&set, NULL, &tick));
 		reap(master);

@@ -9,12 +9,12 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "api.h"
 #include "arena.h"
 #include "auth.h"
+#include "clock.h"
 #include "conf.h"
 #include "fcgi.h"
 #include "log.h"
@@ -39,15 +39,6 @@ struct loop {
 	bool stopping;
 };
 
-static int64_t
-now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 /* ---- one request ---- */
 
 static int
@@ -59,9 +50,9 @@ answer(struct call *call)
 		return status;
 	if (call->endpoint->pool != call->service->pool)
 		return response_problem(call->response, call->request, PROBLEM_MISDIRECTED, NULL, NULL);
-	int64_t start = now_us();
+	int64_t start = clock_us();
 	status = auth_check(call);
-	call->authenticated_us = now_us() - start;
+	call->authenticated_us = clock_us() - start;
 	return status != 0 ? status : endpoint_run(call);
 }
 
@@ -107,7 +98,7 @@ static int
 serve(struct loop *loop, struct fcgi *conn)
 {
 	struct request request;
-	struct times times = { .start = now_us() };
+	struct times times = { .start = clock_us() };
 	struct call call = { .service = &loop->service, .arena = loop->arena, .request = &request,
 		.response = &loop->response };
 
@@ -117,7 +108,7 @@ serve(struct loop *loop, struct fcgi *conn)
 	request_read(&request, conn, loop->arena);
 	answer(&call);
 	times.database = db_time_taken(loop->service.db);
-	times.total = now_us() - times.start;
+	times.total = clock_us() - times.start;
 	times.authenticated = call.authenticated_us;
 	add_timing(loop, &times);
 	response_send(&loop->response, &request, conn);
@@ -225,11 +216,11 @@ run_loop(struct loop *loop)
 	while (!loop->stopping || loop->connections > 0) {
 		if (loop->stopping && deadline == INT64_MAX) {
 			epoll_ctl(loop->epoll, EPOLL_CTL_DEL, loop->signals, NULL);
-			deadline = now_us() + (int64_t)loop->worker->conf->drain_timeout * 1000000;
+			deadline = clock_us() + (int64_t)loop->worker->conf->drain_timeout * 1000000;
 			listen_more(loop, false);
 			close(loop->worker->listener); /* or a new master would find the socket still listened on */
 		}
-		if (now_us() > deadline)
+		if (clock_us() > deadline)
 			return;
 		int count = epoll_wait(loop->epoll, events, MAX_EVENTS, IDLE_CHECK);
 		handle_events(loop, events, count);

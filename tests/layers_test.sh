@@ -6,7 +6,7 @@ src=${srcdir:-.}/src
 exec awk '
 BEGIN {
 	# Lowest first; a name that ends in "*" stands for all that begin so.
-	layer("base", "base arena buffer log utf8")
+	layer("base", "base arena buffer clock log utf8")
 	layer("leaf", "conf conffile confkey confprint conninfo crypto cursor db encode fcgi http json password schema token")
 	layer("request", "arguments auth create endpoint field list problem request response route row statement")
 	layer("api", "api api_*")

@@ -51,9 +51,9 @@ SELECT is(phases(:a), 'draft', 'without any');
 -- What the errors say
 
 SELECT is(message_of(format('SELECT put(%L, %L)', :a, 'optimized_resume')),
-	'an optimized_resume cannot stand without a research_report', 'the missing document is named');
+	'There is no research_report yet: it comes before the optimized_resume.', 'the missing document is named');
 SELECT is(message_of(format('SELECT put(%L, %L)', :a, 'cover_letter')),
-	'a cover_letter cannot stand without an optimized_resume', 'and for a letter');
+	'There is no optimized_resume yet: it comes before the cover_letter.', 'and for a letter');
 
 -- Several in one statement: what counts is what it leaves, in whatever order it writes
 
@@ -65,7 +65,9 @@ SELECT is(attempt(NULL, 'DELETE FROM public.documents WHERE document_type IN (''
 	'JF010',
 	'two at once, of which a third is left in the air');
 SELECT is(message_of('DELETE FROM public.documents WHERE document_type IN (''research_report'', ''cover_letter'')'),
-	'an optimized_resume cannot stand without a research_report', 'which is named');
+	'The optimized_resume stands on the research_report: delete it first.', 'which is named');
+SELECT is(message_of(format('SELECT drop_document(%L, %L)', :a, 'optimized_resume')),
+	'The cover_letter stands on the optimized_resume: delete it first.', 'and for a letter');
 DELETE FROM public.documents WHERE document_type IN ('optimized_resume', 'cover_letter');
 SELECT is(phases(:a), 'research_complete research', 'two at once');
 SELECT put(:a, 'optimized_resume') \g /dev/null

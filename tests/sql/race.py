@@ -300,30 +300,79 @@ def test_deletion_storm(admin):
 
 
 def test_resumes(admin):
-    insert = ("INSERT INTO public.user_resumes (name, content, is_primary) VALUES ('n', repeat('x', 100), true)",)
-    demote = ("UPDATE public.user_resumes SET is_primary = false WHERE is_primary",)
+    def insert(name, primary=False):
+        return ("INSERT INTO public.user_resumes (name, content, is_primary) VALUES (%s, repeat('x', 100), %s)",
+                name, primary)
 
     def promote(name):
         return ("UPDATE public.user_resumes SET is_primary = true WHERE name = %s", name)
 
-    for end, want in (("COMMIT", "23505"), ("ROLLBACK", 1)):
-        user = admin.user()
-        name = f"two primary resumes at once, the first ends with {end}"
-        result = race(admin, user, [insert], [insert], end=end, name=name)
-        total = admin.run("SELECT count(*) FROM public.user_resumes WHERE user_id = %s AND is_primary", user)[0][0]
-        same((result, total), (want, 1), name)
+    demote = ("UPDATE public.user_resumes SET is_primary = false WHERE is_primary",)
+    remove = ("DELETE FROM public.user_resumes WHERE is_primary",)
 
-    user = admin.user()
-    admin.run("""INSERT INTO public.user_resumes (user_id, name, content, is_primary)
-        SELECT %s, i::text, repeat('x', 100), i = 0 FROM generate_series(0, 2) AS i""", user)
-    name = "two changes of primary at once: exactly one wins"
-    result = race(admin, user, [demote, promote("1")], [demote, promote("2")], name=name)
-    primary = admin.run("SELECT name FROM public.user_resumes WHERE user_id = %s AND is_primary", user)
-    same((result, primary), ("23505", [("1",)]), name)
+    def primary(user):
+        return admin.run("SELECT name FROM public.user_resumes WHERE user_id = %s AND is_primary", user)
+
+    def start():
+        user = admin.user()
+        admin.run("""INSERT INTO public.user_resumes (user_id, name, content, is_primary, created_at)
+            SELECT %s, i::text, repeat('x', 100), i = 0, now() + i * interval '1 hour'
+            FROM generate_series(0, 2) AS i""", user)
+        return user
+
+    for end, want in (("COMMIT", "one"), ("ROLLBACK", "two")):
+        user = admin.user()
+        name = f"two first resumes at once, the first ends with {end}"
+        result = race(admin, user, [insert("one")], [insert("two")], end=end, name=name)
+        same((result, primary(user)), (1, [(want,)]), name)
+
+    pairs = [
+        ("two changes of primary", [promote("1")], [promote("2")], (1, [("2",)])),
+        ("two that both insert a primary", [insert("3", True)], [insert("4", True)], (1, [("4",)])),
+        ("a change of primary and its deletion", [promote("1")], [remove], (0, [("1",)])),
+        ("a deletion of the primary and a change", [remove], [promote("1")], (1, [("1",)])),
+        ("a deletion of the primary and its unmarking", [remove], [demote], (0, [("2",)])),
+        ("an unmarking of the primary and a change", [demote], [promote("1")], (1, [("1",)])),
+    ]
+    for what, first, second, want in pairs:
+        user = start()
+        name = f"{what} at once: the second sees what the first left"
+        result = race(admin, user, first, second, name=name)
+        same((result, primary(user)), want, name)
 
     name = "primaries of two users do not wait for each other"
-    result = race(admin, admin.user(), [insert], [insert], blocked=False, name=name, other=admin.user())
+    result = race(admin, admin.user(), [insert("one")], [insert("two")], blocked=False, name=name, other=admin.user())
     same(result, 1, name)
+
+
+def test_resume_storm(admin):
+    user, results, wrong = admin.user(), [], []
+    changes = [
+        "INSERT INTO public.user_resumes (name, content, is_primary) VALUES ('n', repeat('x', 100), random() < 0.5)",
+        """UPDATE public.user_resumes SET is_primary = random() < 0.5
+            WHERE id IN (SELECT id FROM public.user_resumes ORDER BY random() LIMIT 2)""",
+        "UPDATE public.user_resumes SET is_primary = NOT is_primary",
+        "DELETE FROM public.user_resumes WHERE is_primary",
+    ]
+    check_one = "SELECT count(*), count(*) FILTER (WHERE is_primary) FROM public.user_resumes"
+
+    def work(seed):
+        chance, session = random.Random(seed), Session(user)
+        for _ in range(40):
+            result = session.in_transaction((chance.choice(changes),))
+            results.append(result if isinstance(result, str) else "done")
+            total, marked = session.in_transaction((check_one,))[0]
+            if marked != min(total, 1):
+                wrong.append((total, marked))
+        session.connection.close()
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    same(({result: results.count(result) for result in set(results)}, wrong), ({"done": 240}, []),
+         "whatever six sessions do to the resumes of one user, exactly one is primary, and none fails")
 
 
 def test_versions(admin):
@@ -499,7 +548,8 @@ def test_login_attempts(admin):
 
 def main():
     admin = Admin()
-    tests = [test_documents, test_document_storm, test_deletion_storm, test_resumes, test_versions, test_idempotency,
+    tests = [test_documents, test_document_storm, test_deletion_storm, test_resumes, test_resume_storm,
+             test_versions, test_idempotency,
              test_registration, test_sessions, test_login_attempts]
     try:
         for test in tests:

@@ -119,8 +119,9 @@ FROM (VALUES
 	('unique_primary_resume', 'btree (user_id) WHERE is_primary'),
 	('idx_document_embeddings_user_id', 'btree (user_id)')
 ) AS c (name, definition);
-SELECT ok((SELECT i.indisunique FROM pg_index AS i WHERE i.indexrelid = 'public.unique_primary_resume'::regclass),
-	'unique_primary_resume is unique');
+SELECT is((SELECT pg_get_constraintdef(o.oid) FROM pg_constraint AS o WHERE o.conname = 'unique_primary_resume'),
+	'EXCLUDE USING btree (user_id WITH =) WHERE (is_primary) DEFERRABLE INITIALLY DEFERRED',
+	'unique_primary_resume is checked when the transaction ends');
 SELECT is_empty($$
 	SELECT c.relname FROM pg_class AS c JOIN pg_am AS m ON m.oid = c.relam
 	WHERE c.relkind = 'i' AND c.relnamespace IN ('public'::regnamespace, 'jobforge'::regnamespace)
@@ -132,7 +133,7 @@ SELECT is_empty($$
 		AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = o.conrelid AND i.indkey[0] = o.conkey[1])
 $$, 'every foreign key has an index to follow when what it names is deleted');
 
-SELECT is((SELECT max(version) FROM jobforge.schema_migrations), 5, 'the ledger says which schema this is');
+SELECT is((SELECT max(version) FROM jobforge.schema_migrations), 6, 'the ledger says which schema this is');
 SELECT is((SELECT e.extnamespace::regnamespace::text FROM pg_extension AS e WHERE e.extname = 'vector'), 'public',
 	'pgvector is in public');
 

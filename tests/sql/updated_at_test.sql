@@ -18,7 +18,8 @@ WHERE c.relkind = 'r' AND c.relnamespace IN ('public'::regnamespace, 'jobforge':
 
 INSERT INTO public.documents (user_id, application_id, document_type, content)
 VALUES (:user_a, :application_a, 'research_report', 'A report of some length');
-INSERT INTO public.user_resumes (user_id, name, content) VALUES (:user_a, 'Resume', repeat('x', 100));
+INSERT INTO public.user_resumes (user_id, id, name, content) VALUES
+	(:user_a, :user_a, 'Resume', repeat('x', 100)), (:user_a, :user_b, 'Other', repeat('x', 100));
 UPDATE public.users SET updated_at = '2020-01-01' WHERE id = :user_a;
 UPDATE public.applications SET updated_at = '2020-01-01' WHERE id = :application_a;
 UPDATE public.documents SET updated_at = '2020-01-01' WHERE application_id = :application_a;
@@ -61,7 +62,7 @@ FROM (VALUES
 	('public.user_resumes', 'name = ''new''', 'now'),
 	('public.user_resumes', 'content = content || ''!''', 'now'),
 	('public.user_resumes', 'focus_area = ''consulting''', 'now'),
-	('public.user_resumes', 'is_primary = true', 'now'),
+	('public.user_resumes', 'is_primary = NOT is_primary', 'now'),
 	('public.user_resumes', 'name = name, is_primary = is_primary', 'stayed')
 ) AS c (relation, change, expected);
 RESET SESSION AUTHORIZATION;

@@ -24,6 +24,8 @@
 
 enum expectation { VALUE, VALUE_OR_END, KEY, KEY_OR_END, SEPARATOR };
 
+enum { LONGEST = INT_MAX / 2 }; /* json-c counts in int, and widen() adds to the text */
+
 /* An integer that int64_t does not hold, by where it ends. */
 struct wide_integer {
 	struct wide_integer *next;
@@ -31,7 +33,7 @@ struct wide_integer {
 };
 
 struct scanner {
-	struct arena *arena;
+	struct arena *arena; /* NULL: nothing is to be noted */
 	const char *text;
 	size_t len, at;
 	const char *fault; /* what is wrong at `at`, once something is */
@@ -103,7 +105,7 @@ is_wide(const char *digits, size_t len)
 static void
 note_if_wide(struct scanner *scanner, size_t start)
 {
-	if (!is_wide(scanner->text + start, scanner->at - start))
+	if (scanner->arena == NULL || !is_wide(scanner->text + start, scanner->at - start))
 		return;
 	struct wide_integer *wide = arena_alloc(scanner->arena, sizeof(*wide));
 	wide->end = scanner->at;
@@ -413,7 +415,7 @@ json_parse(struct arena *arena, const char *text, size_t len, const char **error
 {
 	struct scanner scanner = { .arena = arena, .text = text, .len = len };
 	scanner.last_wide = &scanner.first_wide;
-	if (len > INT_MAX / 2) {
+	if (len > LONGEST) {
 		*error = "The text is too large.";
 		return NULL;
 	}
@@ -424,6 +426,16 @@ json_parse(struct arena *arena, const char *text, size_t len, const char **error
 	}
 	struct slice checked = { text, len };
 	return parse_by_json_c(arena, scanner.first_wide == NULL ? checked : widen(&scanner), error);
+}
+
+bool
+json_valid(const char *text, size_t len)
+{
+	struct scanner scanner = { .text = text, .len = len };
+	if (len > LONGEST)
+		return false;
+	skip_space(&scanner);
+	return scan_text(&scanner);
 }
 
 enum json_type

@@ -32,6 +32,9 @@ enum {
  */
 struct json *json_parse(struct arena *arena, const char *text, size_t len, const char **error) MUST_CHECK;
 
+/* Whether json_parse() would take the text, found without keeping anything of it. */
+bool json_valid(const char *text, size_t len) MUST_CHECK;
+
 enum json_type json_type(const struct json *value);
 bool json_bool(const struct json *value);
 

@@ -7,7 +7,8 @@ exec awk '
 BEGIN {
 	# Lowest first; a name that ends in "*" stands for all that begin so.
 	layer("base", "base arena buffer clock log utf8")
-	layer("leaf", "conf conffile confkey confprint conninfo crypto cursor db encode fcgi http json password schema token")
+	layer("leaf", "conf conffile confkey confprint conninfo crypto cursor db encode fcgi http json " \
+	    "jsonstream password schema token")
 	layer("request", "arguments auth create endpoint field list problem request response route row statement")
 	layer("api", "api api_*")
 	layer("process", "dbtool jobforgectl jobforged keyfile listener main master migrate migration scoreboard worker ctl*")

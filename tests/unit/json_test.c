@@ -82,13 +82,15 @@ static const struct slice refused[] = {
 	T("<a/>"), T("a=1"), T("---\n1")
 };
 
-/* From memory of its exact size, so that a read past the end is seen. */
+/* From memory of its exact size, so that a read past the end is seen. What only checks must find the same. */
 static struct json *
 parse(struct arena *arena, const char *text, size_t len, const char **error)
 {
 	char *exact = malloc(len > 0 ? len : 1);
 	memcpy(exact, text, len);
 	struct json *value = json_parse(arena, exact, len, error);
+	if (json_valid(exact, len) != (value != NULL))
+		bail_out("json_valid() and json_parse() differ on a text of %zu bytes", len);
 	free(exact);
 	return value;
 }
@@ -215,6 +217,7 @@ test_errors(struct arena *arena)
 	const char *error = NULL;
 	ok(json_parse(arena, "1", (size_t)INT32_MAX + 1, &error) == NULL && error != NULL,
 	    "more than json-c can count");
+	ok(!json_valid("1", (size_t)INT32_MAX + 1), "nor is that valid");
 }
 
 static void

@@ -64,6 +64,13 @@ def stack(request):
         yield running
 
 
+@pytest.fixture(scope="module")
+def quick():
+    """The product without sanitizers, once for a file: where time or memory is measured."""
+    with Stack(plain=True, log_level="info") as running:
+        yield running
+
+
 @pytest.fixture
 def user(stack):
     return stack.user()

@@ -3,14 +3,21 @@ One line for each endpoint: what a request to it looks like. The tests that are 
 from here, and an endpoint without a line fails them.
 
 `body` is a valid body (None: the endpoint takes none), `query` a valid query, `ids` where the ids in the path come
-from: a key of `owned()`. `secret` bodies name a session of the user that sends them.
+from: a key of `owned()`, and `words` what else stands in the path. `secret` bodies name a session of the user that sends
+them. A `streamed` body is looked at piece by piece: it has tests of its own for what is wrong with it.
 """
+
+import re
 
 from stack import PASSWORD
 
 DESCRIPTION = "A position of which this text is the description, long enough to be one."
 APPLICATION = {"company_name": "Acme", "role_title": "Engineer", "job_description": DESCRIPTION, "name": "acme 1",
                "job_url": "https://example.com/1", "location": "Berlin", "priority_level": "high"}
+
+DOCUMENT = {"ids": {"id": "application"}, "words": {"document_type": "research_report"}}
+EXPORT = {"format": "jobforge-export", "version": 1, "exported_at": "2026-01-31T12:00:00.000000Z", "user": {},
+          "resumes": [], "applications": [], "documents": [], "embeddings": []}
 
 EXAMPLES = {
     "POST /auth/register": {"body": lambda user: {"email": "x-" + user.email, "password": PASSWORD, "full_name": "X Y",
@@ -27,6 +34,13 @@ EXAMPLES = {
     "GET /applications/{id}": {"ids": {"id": "application"}, "query": "?include=documents"},
     "PATCH /applications/{id}": {"ids": {"id": "application"}, "body": lambda user: APPLICATION},
     "DELETE /applications/{id}": {"ids": {"id": "application"}},
+    "GET /applications/{id}/documents": {"ids": {"id": "application"}, "query": "?limit=2&count=exact"},
+    "GET /applications/{id}/documents/{document_type}": DOCUMENT,
+    "PUT /applications/{id}/documents/{document_type}": {**DOCUMENT, "body": lambda user: {"content": DESCRIPTION}},
+    "DELETE /applications/{id}/documents/{document_type}": DOCUMENT,
+    "GET /documents": {"query": "?q=Secret&document_type=research_report&count=exact"},
+    "GET /me/export": {},
+    "POST /me/import": {"body": lambda user: {**EXPORT, "user": user.get("/me").json()}, "streamed": True},
     "GET /healthz": {},
     "GET /readyz": {},
 }
@@ -36,4 +50,12 @@ def owned(user):
     """Gives the user a row of everything that an id in a path may name; the ids by their name in EXAMPLES."""
     application = user.create("Secret Company of " + user.email, "Secret Role of " + user.email,
                               location="Secret Place of " + user.email)
-    return {"application": application["id"]}
+    document = user.put(f"/applications/{application['id']}/documents/research_report",
+                        {"content": "Secret report of " + user.email}).ok(201)
+    return {"application": application["id"], "document": document["id"]}
+
+
+def fill(path, line, ids):
+    """Puts ids into a path: ids(kind) for each {name}, whose kind its line in EXAMPLES tells."""
+    words = line.get("words", {})
+    return re.sub(r"\{(\w+)\}", lambda match: words.get(match[1]) or ids(line["ids"][match[1]]), path)

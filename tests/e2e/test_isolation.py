@@ -4,12 +4,11 @@ and has no line in examples.py fails.
 """
 
 import os
-import re
 import subprocess
 
 import pytest
 
-from examples import EXAMPLES, owned
+from examples import EXAMPLES, fill, owned
 from stack import BUILD, CLUSTER, COUNTERS, NO_SUCH_ID, child_environment, connect, wait_for
 
 OPTIONS = {"login_attempts": 1000}
@@ -58,11 +57,6 @@ def example(method, path):
     return EXAMPLES[key]
 
 
-def fill(path, line, ids):
-    """Puts ids into a path: ids(kind) for each {name}, whose kind its line in EXAMPLES tells."""
-    return re.sub(r"\{(\w+)\}", lambda match: ids(line["ids"][match.group(1)]), path)
-
-
 def send(client, method, path, line, owner, headers=None):
     options = {"headers": headers or {}}
     if "body" in line:
@@ -92,7 +86,7 @@ def test_route_table_is_the_one_of_the_examples():
     assert ROUTES
     assert {f"{method} {path}" for method, path, *_ in ROUTES} == set(EXAMPLES)
     for method, path, access, pool in ROUTES:
-        assert access in ("user", "anyone") and pool in ("api", "auth"), (method, path, access, pool)
+        assert access in ("user", "anyone") and pool in ("api", "auth", "bulk"), (method, path, access, pool)
 
 
 def test_only_what_the_contract_says_needs_no_token():
@@ -105,6 +99,7 @@ def test_hashing_is_kept_from_the_api_workers():
     for method, path, _, pool in ROUTES:
         hashes = path.startswith("/auth/") or (method, path) in (("POST", "/me/password"), ("DELETE", "/me"))
         assert (pool == "auth") == hashes, (method, path)
+        assert (pool == "bulk") == (path in ("/me/export", "/me/import")), (method, path)
 
 
 @pytest.mark.parametrize("method, path", WITH_ID, ids=lambda value: value)
@@ -188,7 +183,8 @@ def test_head_says_no_more_than_get(stack, alice, bob, method, path):
 
 def test_filters_and_search_never_reach_another_user(stack, alice, bob):
     for query in ("q=Secret", "q=Company", "q=" + alice.email, "company_name=Secret Company of " + alice.email,
-                  "status=draft&count=exact", "created_after=2000-01-01T00:00:00Z", "sort=company_name&limit=100"):
+                  "status=research_complete&count=exact", "created_after=2000-01-01T00:00:00Z",
+                  "sort=company_name&limit=100"):
         answer = bob.get("/applications?" + query.replace(" ", "%20").replace("@", "%40"))
         page = answer.ok()
         assert {row["user_id"] for row in page["data"]} <= {bob.id}

@@ -358,6 +358,13 @@ test_misuse(void)
 	is_string(json_stream_error(&stream), "Not JSON at offset 0: no value is at hand.", "the error says so");
 	json_stream_free(&stream);
 
+	begin(&stream, &source, "{\"a\" 1}");
+	ok(json_stream_member(&stream, &key) == -1 && json_stream_value(&stream, &text) == -1 &&
+	        json_stream_element(&stream, &text) == -1,
+	    "nothing is read after an error");
+	is_string(json_stream_error(&stream), "Not JSON at offset 5: a colon was expected.", "whose sentence stays");
+	json_stream_free(&stream);
+
 	begin(&stream, &source, "{\"a\":[1,2],\"b\":3}");
 	ok(json_stream_member(&stream, &key) == 1 && json_stream_value(&stream, &text) == 1, "a value is read");
 	is_int(json_stream_element(&stream, &text), -1, "and then not by elements");

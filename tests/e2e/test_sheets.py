@@ -420,7 +420,7 @@ def test_malformed_row_is_refused_by_its_number(user, line, row, end, unchanged)
         # A quote within an unquoted field is text to some; then it has to be there.
         raise AssertionError(f"taken: {answer}")
     problem = answer.problem(400, 422)
-    assert re.search(rf"\brow {row}\b", json.dumps(problem)), problem
+    assert re.search(rf"\brow {row}\b", json.dumps(problem), re.I), problem
 
 
 def test_one_fault_in_a_late_row_creates_nothing(user, unchanged):

@@ -7,8 +7,8 @@ exec awk '
 BEGIN {
 	# Lowest first; a name that ends in "*" stands for all that begin so.
 	layer("base", "base arena buffer clock log utf8")
-	layer("leaf", "conf conffile confkey confprint conninfo crypto cursor db encode fcgi http json " \
-	    "jsonstream password schema token")
+	layer("leaf", "conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
+	    "jsonstream markdown password schema token")
 	layer("request", "arguments auth create endpoint field list problem request response route row statement")
 	layer("api", "api api_*")
 	layer("process", "dbtool jobforgectl jobforged keyfile listener main master migrate migration scoreboard worker ctl*")
@@ -19,6 +19,7 @@ BEGIN {
 	library("libjwt", "^(jwt.*|jansson)\\.h$", "token.c")
 	library("libxcrypt", "^crypt\\.h$", "password.c")
 	library("libcrypto", "^openssl/", "crypto.c")
+	library("cmark-gfm", "^cmark-gfm.*\\.h$", "markdown.c")
 
 	system_headers = "^((assert|complex|ctype|dirent|endian|errno|fcntl|fenv|float|getopt|glob|grp|inttypes|" \
 	    "iso646|langinfo|libgen|limits|locale|math|netdb|poll|pthread|pwd|regex|sched|search|setjmp|signal|spawn|" \

@@ -6,9 +6,14 @@
 
 static const struct endpoint *const resources[] = {
 	application_endpoints, /* the most used first */
+	document_endpoints,
+	embedding_endpoints,
 	me_endpoints,
+	export_endpoints,
+	import_endpoints,
 	auth_endpoints,
 	operation_endpoints,
+	openapi_endpoints,
 };
 
 const struct db_statement *const api_statements[] = {
@@ -17,6 +22,10 @@ const struct db_statement *const api_statements[] = {
 	auth_statements,
 	me_statements,
 	application_statements,
+	document_statements,
+	embedding_statements,
+	export_statements,
+	import_statements,
 	NULL,
 };
 

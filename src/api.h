@@ -17,10 +17,21 @@ extern const struct endpoint operation_endpoints[];
 extern const struct endpoint auth_endpoints[];
 extern const struct endpoint me_endpoints[];
 extern const struct endpoint application_endpoints[];
+extern const struct endpoint document_endpoints[];
+extern const struct endpoint embedding_endpoints[];
+extern const struct endpoint resume_endpoints[];
+extern const struct endpoint export_endpoints[];
+extern const struct endpoint import_endpoints[];
+extern const struct endpoint openapi_endpoints[];
 
 extern const struct db_statement operation_statements[];
 extern const struct db_statement auth_statements[];
 extern const struct db_statement me_statements[];
 extern const struct db_statement application_statements[];
+extern const struct db_statement document_statements[];
+extern const struct db_statement embedding_statements[];
+extern const struct db_statement resume_statements[];
+extern const struct db_statement export_statements[];
+extern const struct db_statement import_statements[];
 
 #endif

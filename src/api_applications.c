@@ -165,8 +165,8 @@ const struct db_statement application_statements[] = {
 
 #define STATEMENT(index) (&application_statements[index])
 #define ORDER_ROW(column, sign, id)                                                                               \
-	{ sign column, column, STATEMENT(LIST_##id##_FIRST), STATEMENT(LIST_##id##_AFTER),                              \
-	    STATEMENT(LIST_##id##_FIRST_FILTERED), STATEMENT(LIST_##id##_AFTER_FILTERED) }
+	{ sign column, column, { STATEMENT(LIST_##id##_FIRST), STATEMENT(LIST_##id##_AFTER) },                          \
+	    { STATEMENT(LIST_##id##_FIRST_FILTERED), STATEMENT(LIST_##id##_AFTER_FILTERED) }, { 0 } }
 
 static const struct list_order orders[] = {
 	ORDER_ROW("created_at", "-", created_desc),

@@ -7,6 +7,8 @@
 #include "list.h"
 #include "request.h"
 #include "response.h"
+#include "sheet.h"
+#include "utf8.h"
 
 static const struct field uuid_path_fields[] = { { .name = "id", .type = FIELD_UUID }, { .name = "id", .type = FIELD_UUID },
 	{ 0 } };
@@ -57,7 +59,9 @@ read_parameter(struct call *call, const struct field *field, struct value *value
 static bool
 takes_parameter(const struct endpoint *endpoint, struct slice name)
 {
-	const struct field *const tables[] = { endpoint->query, endpoint->list == NULL ? NULL : list_fields };
+	const struct list *list = endpoint->list;
+	const struct field *const tables[] = { endpoint->query, list == NULL ? NULL : list_fields,
+		list == NULL || list->sheet == NULL ? NULL : sheet_fields };
 
 	for (size_t i = 0; i < COUNT_OF(tables); i++)
 		for (const struct field *field = tables[i]; field != NULL && field->name != NULL; field++)
@@ -99,22 +103,71 @@ requires_fields(const struct field fields[])
 }
 
 static int
-parse_body(struct call *call)
+refuse_media_type(struct call *call)
 {
+	const struct endpoint *endpoint = call->endpoint;
+	const char *other = endpoint->markdown ? " or text/markdown" : endpoint->sheet != NULL ? " or text/csv" : "";
+
+	return endpoint_problem(call, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+	    arena_printf(call->arena, "The body must be application/json%s, in UTF-8.", other));
+}
+
+/* The body is the first field, as it is. */
+static int
+read_markdown(struct call *call)
+{
+	const struct field *field = &call->endpoint->body[0];
+	struct slice text = call->request->body;
+	const char *error;
+
+	if (!utf8_valid(text.data, text.len))
+		return endpoint_problem(call, PROBLEM_BAD_REQUEST, "The body is not UTF-8.");
+	call->values[0].present = true;
+	if (field_read_text(call->arena, field, text, &call->values[0].text, &error) == 0)
+		return 0;
+	faults_add(&call->faults, arena_printf(call->arena, "/%s", field->name), "%s", error);
+	return endpoint_problem(call, PROBLEM_VALIDATION, NULL);
+}
+
+static int
+read_json(struct call *call)
+{
+	const struct endpoint *endpoint = call->endpoint;
 	const struct request *request = call->request;
 	const char *error = NULL;
 
 	/* A client with nothing to say sends nothing: the same as an empty object where no field is required. */
-	if (request->body.len == 0 && request->method == HTTP_POST && !requires_fields(call->endpoint->body)) {
-		call->body = json_parse(call->arena, "{}", 2, &error);
+	bool nothing = request->body.len == 0 && request->method == HTTP_POST && !requires_fields(endpoint->body);
+	struct slice text = nothing ? SLICE("{}") : request->body;
+	call->body = json_parse(call->arena, text.data, text.len, &error);
+	if (call->body == NULL)
+		return endpoint_problem(call, PROBLEM_BAD_JSON, error);
+	if (create_is_bulk(call))
 		return 0;
-	}
-	bool json = http_content_type_is(request->content_type, "application/json") ||
-	    (request->method == HTTP_PATCH && http_content_type_is(request->content_type, "application/merge-patch+json"));
-	if (!json)
-		return endpoint_problem(call, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
-	call->body = json_parse(call->arena, request->body.data, request->body.len, &error);
-	return call->body == NULL ? endpoint_problem(call, PROBLEM_BAD_JSON, error) : 0;
+	field_read_body(call->arena, endpoint->body, call->body, endpoint->method == HTTP_PATCH, "", call->values,
+	    &call->faults);
+	return call->faults.count > 0 ? endpoint_problem(call, PROBLEM_VALIDATION, NULL) : 0;
+}
+
+static int
+read_body(struct call *call)
+{
+	const struct endpoint *endpoint = call->endpoint;
+	const struct request *request = call->request;
+	struct slice type = request->content_type;
+
+	if (endpoint->markdown && http_content_type_is(type, "text/markdown"))
+		return read_markdown(call);
+	call->is_sheet = endpoint->sheet != NULL && http_content_type_is(type, "text/csv");
+	if (call->is_sheet)
+		return 0;
+	if (request->body.len > REQUEST_BODY_MAX)
+		return endpoint_problem(call, PROBLEM_TOO_LARGE, NULL);
+	bool untyped = request->body.len == 0 && request->method == HTTP_POST && !requires_fields(endpoint->body);
+	bool merges = request->method == HTTP_PATCH && http_content_type_is(type, "application/merge-patch+json");
+	if (!untyped && !merges && !http_content_type_is(type, "application/json"))
+		return refuse_media_type(call);
+	return read_json(call);
 }
 
 static int
@@ -126,14 +179,7 @@ check_body(struct call *call)
 		return endpoint_problem(call, PROBLEM_TOO_LARGE, NULL);
 	if (call->request->fault == REQUEST_CUT_OFF)
 		return endpoint_problem(call, PROBLEM_BAD_REQUEST, "The body is shorter than its Content-Length.");
-	if (endpoint->body == NULL)
-		return 0;
-	int status = parse_body(call);
-	if (status != 0 || create_is_bulk(call))
-		return status;
-	field_read_body(call->arena, endpoint->body, call->body, endpoint->method == HTTP_PATCH, "", call->values,
-	    &call->faults);
-	return call->faults.count > 0 ? endpoint_problem(call, PROBLEM_VALIDATION, NULL) : 0;
+	return endpoint->body == NULL ? 0 : read_body(call);
 }
 
 int

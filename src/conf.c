@@ -47,6 +47,9 @@ static const struct confkey keys[] = {
 	{ KEY(auth_socket), .type = CONFKEY_STRING, .min = 1, .max = SOCKET_PATH_MAX,
 	    .fallback = RUNSTATEDIR "/jobforge/auth.sock",
 	    .help = "Path of the unix socket of the auth workers, who hash passwords." },
+	{ KEY(bulk_socket), .type = CONFKEY_STRING, .min = 1, .max = SOCKET_PATH_MAX,
+	    .fallback = RUNSTATEDIR "/jobforge/bulk.sock",
+	    .help = "Path of the unix socket of the bulk workers, who export and import accounts." },
 	{ KEY(socket_group), .type = CONFKEY_STRING, .max = TEXT_MAX, .fallback = "",
 	    .help = "Group that may connect to the sockets, which is nginx's; empty: the process's own." },
 	{ KEY(user), .type = CONFKEY_STRING, .max = TEXT_MAX, .fallback = "",
@@ -55,6 +58,8 @@ static const struct confkey keys[] = {
 	    .help = "Number of api workers, each with one database connection." },
 	{ KEY(auth_workers), .type = CONFKEY_INTEGER, .min = 1, .max = 64, .fallback = "2",
 	    .help = "Number of auth workers, each with one database connection." },
+	{ KEY(bulk_workers), .type = CONFKEY_INTEGER, .min = 1, .max = 64, .fallback = "1",
+	    .help = "Number of bulk workers, each with one database connection: so many exports and imports run at once." },
 	{ KEY(worker_connections), .type = CONFKEY_INTEGER, .min = 1, .max = 4096, .fallback = "256",
 	    .help = "FastCGI connections that one worker keeps open." },
 	{ KEY(drain_timeout), .type = CONFKEY_INTEGER, .min = 1, .max = 3600, .fallback = "30",
@@ -418,8 +423,17 @@ static int
 finish(struct loader *loader)
 {
 	struct conf *conf = &loader->conf;
-	if (strcmp(conf->api_socket, conf->auth_socket) == 0)
-		return fail(loader, (struct origin){ "auth_socket", 0 }, "it is the same path as that of api_socket");
+	const struct {
+		const char *name;
+		const char *path;
+	} sockets[] = { { "api_socket", conf->api_socket }, { "auth_socket", conf->auth_socket },
+		{ "bulk_socket", conf->bulk_socket } };
+
+	for (size_t i = 0; i < COUNT_OF(sockets); i++)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(sockets[i].path, sockets[j].path) == 0)
+				return fail(loader, (struct origin){ sockets[i].name, 0 }, "it is the same path as that of %s",
+				    sockets[j].name);
 	if (conf->admin_database[0] != '\0')
 		return 0;
 	const struct confkey *key = find_flag(SLICE("admin-database"));

@@ -20,10 +20,12 @@ struct conf {
 	/* Processes */
 	char *api_socket;          /* unix socket path, default <runstatedir>/jobforge/api.sock */
 	char *auth_socket;
+	char *bulk_socket;
 	char *socket_group;        /* group that may connect (nginx's); empty: the process's own */
 	char *user;                /* account to change to when started as root; empty: stay */
 	int api_workers;           /* 1..512; default 4 */
 	int auth_workers;          /* 1..64; default 2 */
+	int bulk_workers;          /* 1..64; default 1 */
 	int worker_connections;    /* kept FastCGI connections per worker, 1..4096, default 256 */
 	int drain_timeout;         /* seconds that a stopping worker may take, 1..3600, default 30 */
 	char *pid_file;            /* empty: none */

@@ -10,6 +10,7 @@
 #include "request.h"
 #include "response.h"
 #include "row.h"
+#include "sheet.h"
 
 enum { ATTEMPTS = 3, IDEMPOTENCY_KEY_MAX = 255 };
 
@@ -28,10 +29,16 @@ const struct db_statement create_statements[] = {
 	{ 0 },
 };
 
+/* What one creation runs: the endpoint's lock, where it has one, and the statement. */
+struct creation {
+	struct step steps[2];
+	int count;
+};
+
 bool
 create_is_bulk(const struct call *call)
 {
-	return call->endpoint->bulk != NULL && json_type(call->body) == JSON_ARRAY;
+	return call->is_sheet || (call->endpoint->bulk != NULL && json_type(call->body) == JSON_ARRAY);
 }
 
 static const char *
@@ -120,7 +127,7 @@ hash_request(struct call *call, uint8_t hash[SHA256_BYTES])
 
 /* Creates under an Idempotency-Key: claim and creation, then the answer's own bytes, in one transaction. */
 static struct db_reply
-create_with_key(struct call *call, const char *key, const struct step *create, const uint8_t hash[SHA256_BYTES])
+create_with_key(struct call *call, const char *key, const struct creation *creation, const uint8_t hash[SHA256_BYTES])
 {
 	struct db *db = call->service->db;
 	const struct db_param hash_param = { (const char *)hash, SHA256_BYTES, true };
@@ -128,11 +135,12 @@ create_with_key(struct call *call, const char *key, const struct step *create, c
 
 	db_begin(db, DB_READ_WRITE, endpoint_user(call));
 	db_send(db, &create_statements[CLAIM_KEY], claim);
-	db_send(db, create->statement, create->params);
+	for (int i = 0; i < creation->count; i++)
+		db_send(db, creation->steps[i].statement, creation->steps[i].params);
 	struct db_reply reply = db_flush(db, call->arena);
 	if (reply.outcome != DB_OK)
 		return reply;
-	const struct db_result *rows = reply.results[1];
+	const struct db_result *rows = reply.results[creation->count];
 	answer_created(call, rows);
 	const struct buffer *body = &call->response->body;
 	const struct db_param store[] = { DB_TEXT(key), hash_param, DB_TEXT("201"),
@@ -143,7 +151,7 @@ create_with_key(struct call *call, const char *key, const struct step *create, c
 }
 
 static int
-run_once(struct call *call, const struct step *create)
+run_once(struct call *call, const struct creation *creation)
 {
 	static const struct field rule = { .name = "Idempotency-Key", .type = FIELD_TOKEN, .max = IDEMPOTENCY_KEY_MAX };
 	struct db_reply reply = { .outcome = DB_LOST };
@@ -157,7 +165,7 @@ run_once(struct call *call, const struct step *create)
 	hash_request(call, hash);
 	for (int attempt = 0; attempt < ATTEMPTS && db_ready(call->service->db) == 0; attempt++) {
 		response_reset(call->response);
-		reply = create_with_key(call, key, create, hash);
+		reply = create_with_key(call, key, creation, hash);
 		if (reply.outcome != DB_RETRY)
 			break;
 	}
@@ -166,21 +174,35 @@ run_once(struct call *call, const struct step *create)
 	return reply.outcome == DB_OK ? call->response->status : endpoint_refuse(call, &reply);
 }
 
+static int
+bind(struct call *call, struct db_param params[])
+{
+	if (call->is_sheet)
+		return sheet_bind(call, params);
+	if (create_is_bulk(call))
+		return bind_bulk(call, params) < 0 ? endpoint_problem(call, PROBLEM_VALIDATION, NULL) : 0;
+	endpoint_bind(call, params);
+	return 0;
+}
+
 int
 create_run(struct call *call)
 {
 	const struct endpoint *endpoint = call->endpoint;
+	const struct db_statement *statement =
+	    call->is_sheet ? endpoint->sheet : create_is_bulk(call) ? endpoint->bulk : endpoint->statement;
 	struct db_param params[DB_MAX_PARAMS];
-	struct step create = { create_is_bulk(call) ? endpoint->bulk : endpoint->statement, params };
+	struct creation creation = { 0 };
 
-	if (create_is_bulk(call)) {
-		if (bind_bulk(call, params) < 0)
-			return endpoint_problem(call, PROBLEM_VALIDATION, NULL);
-	} else {
-		endpoint_bind(call, params);
-	}
+	int status = bind(call, params);
+	if (status != 0)
+		return status;
+	if (endpoint->lock != NULL)
+		creation.steps[creation.count++] = (struct step){ endpoint->lock, params };
+	creation.steps[creation.count++] = (struct step){ statement, params };
 	if (call->request->idempotency_key.data != NULL)
-		return run_once(call, &create);
-	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, &create, 1);
-	return reply.outcome == DB_OK ? answer_created(call, reply.results[0]) : endpoint_refuse(call, &reply);
+		return run_once(call, &creation);
+	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, creation.steps, creation.count);
+	return reply.outcome == DB_OK ? answer_created(call, reply.results[creation.count - 1])
+				      : endpoint_refuse(call, &reply);
 }

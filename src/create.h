@@ -9,7 +9,7 @@ struct call;
 
 extern const struct db_statement create_statements[];
 
-/* Whether the body is an array that the endpoint takes as several. */
+/* Whether the body is several rows: an array where the endpoint takes one, or a sheet. */
 bool create_is_bulk(const struct call *call);
 
 /* Answers the call of an ANSWER_CREATED row; returns the status. */

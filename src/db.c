@@ -40,13 +40,14 @@ struct db {
 
 static const struct db_statement transaction_statements[] = {
 	{ "begin_read_only", "BEGIN TRANSACTION READ ONLY", 0 },
+	{ "begin_snapshot", "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", 0 },
 	{ "begin_read_write", "BEGIN TRANSACTION READ WRITE", 0 },
 	{ "set_user", "SELECT pg_catalog.set_config('app.current_user_id', $1, true)", 1 },
 	{ "commit", "COMMIT", 0 },
 	{ "rollback", "ROLLBACK", 0 },
 };
 
-enum { BEGIN_READ_ONLY, BEGIN_READ_WRITE, SET_USER, COMMIT, ROLLBACK };
+enum { BEGIN_READ_ONLY, BEGIN_SNAPSHOT, BEGIN_READ_WRITE, SET_USER, COMMIT, ROLLBACK };
 
 static void
 set_problem(struct db *db, const char *what, const char *why)
@@ -436,9 +437,10 @@ enqueue(struct db *db, enum item item, const struct db_statement *statement, con
 void
 db_begin(struct db *db, enum db_mode mode, const char *user_id)
 {
-	int begin = mode == DB_READ_ONLY ? BEGIN_READ_ONLY : BEGIN_READ_WRITE;
+	static const int begin[] = { [DB_READ_ONLY] = BEGIN_READ_ONLY, [DB_SNAPSHOT] = BEGIN_SNAPSHOT,
+		[DB_READ_WRITE] = BEGIN_READ_WRITE };
 
-	enqueue(db, ITEM_SILENT, &transaction_statements[begin], NULL);
+	enqueue(db, ITEM_SILENT, &transaction_statements[begin[mode]], NULL);
 	if (user_id != NULL)
 		enqueue(db, ITEM_SILENT, &transaction_statements[SET_USER], &DB_TEXT(user_id));
 }
@@ -583,6 +585,13 @@ db_commit(struct db *db, struct arena *arena)
 {
 	enqueue(db, ITEM_COMMIT, &transaction_statements[COMMIT], NULL);
 	return exchange(db, arena, PQTRANS_IDLE);
+}
+
+void
+db_abandon(struct db *db, struct arena *arena)
+{
+	if (db->conn != NULL && PQtransactionStatus(db->conn) != PQTRANS_IDLE)
+		roll_back(db, arena);
 }
 
 int64_t

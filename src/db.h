@@ -50,7 +50,11 @@ const char *db_problem(const struct db *db);
 /* Whether the last failure was a schema that this program was not built for. */
 bool db_schema_differs(const struct db *db);
 
-enum db_mode { DB_READ_ONLY, DB_READ_WRITE };
+enum db_mode {
+	DB_READ_ONLY,
+	DB_SNAPSHOT, /* read-only, and all statements see the same moment, over several db_flush() */
+	DB_READ_WRITE
+};
 
 struct db_param {
 	const char *data; /* NULL: SQL NULL; text is NUL-terminated */
@@ -96,6 +100,9 @@ struct db_reply db_flush(struct db *db, struct arena *arena) MUST_CHECK;
 
 /* Sends what is queued and COMMIT, and reads all results. */
 struct db_reply db_commit(struct db *db, struct arena *arena) MUST_CHECK;
+
+/* Ends the transaction that db_flush() left open without a trace of it. */
+void db_abandon(struct db *db, struct arena *arena);
 
 /* Microseconds spent waiting for the server since the last call of this. */
 int64_t db_time_taken(struct db *db);

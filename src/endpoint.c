@@ -96,7 +96,7 @@ endpoint_bind(const struct call *call, struct db_param params[])
 	return count;
 }
 
-/* "12.34" is the tag of a row with others embedded; the row's own part comes first. */
+/* "12.34" is the tag of a row with others embedded, "12.md" that of another form; the row's own part comes first. */
 static struct slice
 own_part(struct slice tag)
 {
@@ -110,19 +110,26 @@ endpoint_if_match(struct call *call, const char **array)
 {
 	struct slice *tags;
 	bool any = false;
+	bool put = call->endpoint->method == HTTP_PUT;
 
 	*array = NULL;
-	if (call->request->if_match.data == NULL)
+	if (call->request->if_match.data == NULL) {
+		if (put && slice_is(call->request->if_none_match, "*"))
+			*array = "{}";
 		return 0;
+	}
 	int count = http_etag_list(call->arena, call->request->if_match, &tags, &any);
 	if (count < 0)
 		return endpoint_problem(call, PROBLEM_BAD_REQUEST, "If-Match is not a list of entity tags.");
-	if (any)
+	if (any) {
+		*array = put ? "{*}" : NULL;
 		return 0;
-	const char **texts = arena_calloc(call->arena, (size_t)count, sizeof(*texts));
+	}
+	const char **texts = arena_calloc(call->arena, (size_t)count + 1, sizeof(*texts));
 	for (int i = 0; i < count; i++)
 		texts[i] = arena_copy(call->arena, tags[i].data, own_part(tags[i]).len);
-	*array = field_array(call->arena, texts, count);
+	texts[count] = ""; /* weak tags alone are none at all, and no version has this one */
+	*array = field_array(call->arena, texts, count + 1);
 	return 0;
 }
 
@@ -137,19 +144,43 @@ endpoint_set_etag(struct call *call, const struct db_result *result)
 		response_header(call->response, "ETag", "\"%s\"", etag.data);
 }
 
-int
-endpoint_answer_row(struct call *call, const struct db_result *result)
+/* The tag of the row in the form that was chosen, or in JSON. */
+static struct slice
+etag_of(struct call *call, const struct db_result *result, const struct representation *form)
 {
 	struct slice etag = db_get(result, 0, "_etag");
 
-	endpoint_set_etag(call, result);
-	call->response->cacheable = etag.data != NULL && call->endpoint->method == HTTP_GET;
-	if (call->response->cacheable && http_etag_matches(call->request->if_none_match, etag, true)) {
-		call->response->content_type = NULL;
-		return call->response->status = 304;
+	if (etag.data == NULL || form == NULL)
+		return etag;
+	return slice_of(arena_printf(call->arena, "%s.%s", etag.data, form->tag));
+}
+
+static int
+answer_row_as(struct call *call, const struct db_result *result, const struct representation *form)
+{
+	struct response *response = call->response;
+	struct slice etag = etag_of(call, result, form);
+
+	if (etag.data != NULL)
+		response_header(response, "ETag", "\"%s\"", etag.data);
+	response->cacheable = etag.data != NULL && call->endpoint->method == HTTP_GET;
+	if (response->cacheable && http_etag_matches(call->request->if_none_match, etag, true)) {
+		response->content_type = NULL;
+		return response->status = 304;
 	}
-	row_write(&call->response->body, result, 0);
-	return call->response->status = 200;
+	if (form == NULL) {
+		row_write(&response->body, result, 0);
+	} else {
+		response->content_type = arena_printf(call->arena, "%s; charset=utf-8", form->media);
+		form->write(call, result);
+	}
+	return response->status = 200;
+}
+
+int
+endpoint_answer_row(struct call *call, const struct db_result *result)
+{
+	return answer_row_as(call, result, NULL);
 }
 
 static int
@@ -159,36 +190,98 @@ answer_empty(struct call *call)
 	return call->response->status = 204;
 }
 
-/* ---- one row: read, change, delete ---- */
+/* The form that Accept prefers; NULL is JSON. 0, or the response is made and its status returned. */
+static int
+choose_form(struct call *call, const struct representation **form)
+{
+	enum { FORMS_MAX = 8 };
+	const char *offers[FORMS_MAX + 2] = { MEDIA_JSON };
+	const struct representation *forms = call->endpoint->representations;
+
+	*form = NULL;
+	if (forms == NULL)
+		return 0;
+	for (int i = 0; i < FORMS_MAX && forms[i].media != NULL; i++)
+		offers[i + 1] = forms[i].media;
+	int choice = http_accept(call->request->accept, offers);
+	if (choice < 0) {
+		endpoint_problem(call, PROBLEM_NOT_ACCEPTABLE, NULL);
+		response_header(call->response, "Vary", "Accept");
+		return call->response->status;
+	}
+	response_header(call->response, "Vary", "Accept");
+	*form = choice == 0 ? NULL : &forms[choice - 1];
+	return 0;
+}
+
+/* ---- one row: read, put, change, delete ---- */
+
+/* The statements of one transaction, in their order; those that do not run have no result. */
+struct plan {
+	struct step steps[3];
+	int count;
+	int lock;   /* where in `steps`; -1: does not run */
+	int exists;
+	int main;
+};
+
+static int
+add_step(struct plan *plan, const struct db_statement *statement, const struct db_param params[])
+{
+	plan->steps[plan->count] = (struct step){ statement, params };
+	return plan->count++;
+}
+
+static enum problem
+problem_of_no_row(const struct endpoint *endpoint, const struct plan *plan, const struct db_reply *reply)
+{
+	if (plan->lock >= 0 && db_rows(reply->results[plan->lock]) == 0)
+		return PROBLEM_NOT_FOUND;
+	if (endpoint->answer == ANSWER_PUT)
+		return PROBLEM_PRECONDITION_FAILED;
+	return plan->exists >= 0 && db_rows(reply->results[plan->exists]) > 0 ? PROBLEM_PRECONDITION_FAILED
+									      : PROBLEM_NOT_FOUND;
+}
+
+static int
+answer_row(struct call *call, const struct db_result *result, const struct representation *form)
+{
+	if (call->endpoint->answer == ANSWER_EMPTY)
+		return answer_empty(call);
+	answer_row_as(call, result, form);
+	if (call->endpoint->answer == ANSWER_PUT && slice_is(db_get(result, 0, "_created"), "t"))
+		call->response->status = 201;
+	return call->response->status;
+}
 
 static int
 run_row(struct call *call)
 {
 	const struct endpoint *endpoint = call->endpoint;
+	bool reads = endpoint->method == HTTP_GET;
 	struct db_param params[DB_MAX_PARAMS];
-	struct step steps[2];
-	const char *tags;
-	int step = 0;
+	struct plan plan = { .lock = -1, .exists = -1 };
+	const struct representation *form = NULL;
+	const char *tags = NULL;
 	int count = endpoint_bind(call, params);
-	int status = endpoint->method == HTTP_GET ? 0 : endpoint_if_match(call, &tags);
+	int status = reads ? choose_form(call, &form) : endpoint_if_match(call, &tags);
 
 	if (status != 0)
 		return status;
-	bool conditional = endpoint->method != HTTP_GET && tags != NULL;
-	if (endpoint->method != HTTP_GET)
+	if (!reads)
 		params[count++] = DB_TEXT(tags);
-	if (conditional)
-		steps[step++] = (struct step){ endpoint->exists, params };
+	if (endpoint->lock != NULL)
+		plan.lock = add_step(&plan, endpoint->lock, params);
+	if (tags != NULL && endpoint->exists != NULL)
+		plan.exists = add_step(&plan, endpoint->exists, params);
 	bool include = endpoint->include != NULL && call->query[0].present;
-	steps[step++] = (struct step){ include ? endpoint->include : endpoint->statement, params };
-	struct db_reply reply =
-	    endpoint_transact(call, endpoint->method == HTTP_GET ? DB_READ_ONLY : DB_READ_WRITE, steps, step);
+	plan.main = add_step(&plan, include ? endpoint->include : endpoint->statement, params);
+	struct db_reply reply = endpoint_transact(call, reads ? DB_READ_ONLY : DB_READ_WRITE, plan.steps, plan.count);
 	if (reply.outcome != DB_OK)
 		return endpoint_refuse(call, &reply);
-	if (db_rows(reply.results[step - 1]) == 0)
-		return endpoint_problem(call,
-		    conditional && db_rows(reply.results[0]) > 0 ? PROBLEM_PRECONDITION_FAILED : PROBLEM_NOT_FOUND, NULL);
-	return endpoint->answer == ANSWER_EMPTY ? answer_empty(call) : endpoint_answer_row(call, reply.results[step - 1]);
+	if (db_rows(reply.results[plan.main]) == 0)
+		return endpoint_problem(call, problem_of_no_row(endpoint, &plan, &reply), NULL);
+	return answer_row(call, reply.results[plan.main], form);
 }
 
 /* ---- */
@@ -208,6 +301,7 @@ endpoint_run(struct call *call)
 	case ANSWER_CREATED:
 		return create_run(call);
 	case ANSWER_ROW:
+	case ANSWER_PUT:
 	case ANSWER_EMPTY:
 		break;
 	}

@@ -76,16 +76,17 @@ fcgi_read(struct fcgi *conn, char *out, size_t size)
 	return done;
 }
 
-void
+int
 fcgi_write(struct fcgi *conn, const char *data, size_t len)
 {
 	while (len > 0) {
 		int chunk = len > INT_MAX ? INT_MAX : (int)len;
 		if (FCGX_PutStr(data, chunk, conn->request.out) != chunk)
-			return;
+			return -1;
 		data += chunk;
 		len -= (size_t)chunk;
 	}
+	return 0;
 }
 
 int

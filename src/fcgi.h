@@ -31,8 +31,8 @@ const char *const *fcgi_params(const struct fcgi *conn);
 /* Reads up to `size` bytes of the request's body; fewer only at its end or on an error. */
 size_t fcgi_read(struct fcgi *conn, char *out, size_t size);
 
-/* Adds to the answer. An error is remembered and shows in fcgi_finish(). */
-void fcgi_write(struct fcgi *conn, const char *data, size_t len);
+/* Adds to the answer. -1: the peer has gone or reads nothing; fcgi_finish() says so too. */
+int fcgi_write(struct fcgi *conn, const char *data, size_t len);
 
 /* Sends the rest of the answer. 0: the connection is kept, poll it for the next request. -1: it is at its end
  * (an error, or the web server asked for it): fcgi_close() it. */

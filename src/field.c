@@ -2,6 +2,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -41,6 +43,8 @@ check_text(struct arena *arena, const struct field *field, struct slice text)
 
 	if (length > (size_t)field->max)
 		return arena_printf(arena, "must have at most %d characters", field->max);
+	if (field->max_bytes > 0 && text.len > (size_t)field->max_bytes)
+		return arena_printf(arena, "must have at most %d bytes", field->max_bytes);
 	if (length < (size_t)field->min)
 		return field->min == 1 ? "must not be blank"
 				       : arena_printf(arena, "must have at least %d characters", field->min);
@@ -232,8 +236,13 @@ check(struct arena *arena, const struct field *field, struct slice text)
 		return is_time(text) ? NULL : "must be a date, or a time as RFC 3339 has it (2026-01-31T12:00:00Z)";
 	case FIELD_TOKEN:
 		return check_token(arena, field, text);
+	case FIELD_VECTOR:
+	case FIELD_NUMBER:
+	case FIELD_OBJECT:
+	case FIELD_ARRAY:
+		break;
 	}
-	return "is of no known type";
+	return "is not to be sent";
 }
 
 /* The stored form: emails are kept in lower case, so that two spellings are one account. */
@@ -274,35 +283,85 @@ wrong_type(const struct field *field)
 	}
 }
 
-static int
-read_member(struct arena *arena, const struct field *field, const struct json *member, struct value *value,
-    const char **error)
+/* Whether the number is finite in single precision, which is what a vector holds; one too small for it is zero. */
+static bool
+write_component(struct buffer *out, const struct json *number)
+{
+	double value;
+
+	if (json_type(number) != JSON_NUMBER || !json_double(number, &value) || fabs(value) > FLT_MAX)
+		return false;
+	float single = (float)value;
+	/* Nine digits name any single; the server refuses what it would have to round to zero. */
+	buffer_printf(out, "%.9g,", fpclassify(single) == FP_SUBNORMAL ? 0.0 : (double)single);
+	return true;
+}
+
+/* The text form of pgvector: "[1,2,3]". The fault, if any, is at the first number that is wrong, missing or too many. */
+static const char *
+read_vector(struct arena *arena, const struct field *field, const struct json *array, const char **pointer,
+    struct value *value)
+{
+	struct buffer out = { 0 };
+	size_t width = (size_t)field->max;
+	size_t length = json_length(array);
+	size_t at = 0;
+
+	if (json_type(array) != JSON_ARRAY)
+		return arena_printf(arena, "must be an array of %zu numbers", width);
+	buffer_putc(&out, '[');
+	while (at < length && at < width && write_component(&out, json_at(array, at)))
+		at++;
+	out.data[out.len - 1] = ']';
+	if (at == width && length == width)
+		value->text = arena_copy(arena, out.data, out.len);
+	buffer_free(&out);
+	if (value->text != NULL)
+		return NULL;
+	*pointer = arena_printf(arena, "%s/%zu", *pointer, at);
+	if (at == width)
+		return arena_printf(arena, "is one too many: an embedding here has %zu numbers", width);
+	if (at == length)
+		return arena_printf(arena,
+		    "is missing: an embedding here has %zu numbers (a model that gives more must be asked for %zu dimensions)",
+		    width, width);
+	return arena_printf(arena, "must be a finite number of single precision: an embedding has %zu of them", width);
+}
+
+static const char *
+read_scalar(struct arena *arena, const struct field *field, struct slice text, struct value *value)
+{
+	const char *error = NULL;
+
+	return field_read_text(arena, field, text, &value->text, &error) == 0 ? NULL : error;
+}
+
+/* Reads one member of a body. NULL, or what is wrong at *pointer. */
+static const char *
+read_member(struct arena *arena, const struct field *field, const struct json *member, const char **pointer,
+    struct value *value)
 {
 	int64_t number;
 
 	value->present = true;
-	switch (json_type(member)) {
-	case JSON_NULL:
-		*error = field->nullable ? NULL : "must not be null";
-		return field->nullable ? 0 : -1;
-	case JSON_BOOL:
+	if (json_type(member) == JSON_NULL)
+		return field->nullable ? NULL : "must not be null";
+	switch (field->type) {
+	case FIELD_VECTOR:
+		return read_vector(arena, field, member, pointer, value);
+	case FIELD_BOOL:
+		if (json_type(member) != JSON_BOOL)
+			return wrong_type(field);
 		value->text = json_bool(member) ? "true" : "false";
-		*error = wrong_type(field);
-		return field->type == FIELD_BOOL ? 0 : -1;
-	case JSON_NUMBER:
-		*error = wrong_type(field);
-		if (field->type != FIELD_INTEGER || !json_integer(member, &number))
-			return -1;
-		value->text = arena_printf(arena, "%lld", (long long)number);
-		return field_read_text(arena, field, slice_of(value->text), &value->text, error);
-	case JSON_STRING:
-		*error = wrong_type(field);
-		if (field->type == FIELD_BOOL || field->type == FIELD_INTEGER)
-			return -1;
-		return field_read_text(arena, field, json_string(member), &value->text, error);
+		return NULL;
+	case FIELD_INTEGER:
+		if (json_type(member) != JSON_NUMBER || !json_integer(member, &number))
+			return wrong_type(field);
+		return read_scalar(arena, field, slice_of(arena_printf(arena, "%lld", (long long)number)), value);
 	default:
-		*error = wrong_type(field);
-		return -1;
+		if (json_type(member) != JSON_STRING)
+			return wrong_type(field);
+		return read_scalar(arena, field, json_string(member), value);
 	}
 }
 
@@ -343,7 +402,6 @@ field_read_body(struct arena *arena, const struct field fields[], const struct j
     const char *prefix, struct value values[], struct faults *faults)
 {
 	struct json_cursor member = { 0 };
-	const char *error = NULL;
 
 	if (json_type(object) != JSON_OBJECT) {
 		faults_add(faults, prefix, "must be an object");
@@ -351,10 +409,14 @@ field_read_body(struct arena *arena, const struct field fields[], const struct j
 	}
 	while (json_next(object, &member)) {
 		const struct field *field = find_field(fields, member.key);
-		if (field == NULL)
+		if (field == NULL) {
 			faults_add(faults, unknown_pointer(arena, prefix, member.key), "is not a field that can be set");
-		else if (read_member(arena, field, member.value, &values[field - fields], &error) != 0)
-			faults_add(faults, arena_printf(arena, "%s/%s", prefix, field->name), "%s", error);
+			continue;
+		}
+		const char *pointer = arena_printf(arena, "%s/%s", prefix, field->name);
+		const char *error = read_member(arena, field, member.value, &pointer, &values[field - fields]);
+		if (error != NULL)
+			faults_add(faults, pointer, "%s", error);
 	}
 	for (int i = 0; !partial && fields[i].name != NULL; i++)
 		if (fields[i].required && !values[i].present)

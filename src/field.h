@@ -21,7 +21,11 @@ enum field_type {
 	FIELD_BOOL,
 	FIELD_INTEGER, /* min..max */
 	FIELD_TIME,    /* RFC 3339, or a date */
-	FIELD_TOKEN    /* 1..max visible ASCII characters */
+	FIELD_TOKEN,   /* 1..max visible ASCII characters */
+	FIELD_VECTOR,  /* `max` numbers, each finite in single precision; only in a body */
+	FIELD_NUMBER,  /* the rest only in answers: a number, */
+	FIELD_OBJECT,  /* an object of `fields`, */
+	FIELD_ARRAY    /* an array of such objects */
 };
 
 struct field {
@@ -30,10 +34,15 @@ struct field {
 	bool required;   /* may not be absent */
 	bool nullable;   /* may be null, in a body */
 	bool repeatable; /* may occur several times, in a query: bound as an array */
+	bool optional;   /* of an answer: may be absent */
+	bool either;     /* of a body: exactly one of the fields so marked is sent; its handler sees to it */
 	int min;
 	int max;
+	int max_bytes;              /* of FIELD_TEXT; 0: as many as `max` characters have */
 	const char *const *choices; /* of FIELD_ENUM, NULL-terminated */
+	const struct field *fields; /* of FIELD_OBJECT and FIELD_ARRAY */
 	const char *about;          /* one sentence for the description of the API */
+	const char *example;        /* a value for the description, as text; NULL: one that the type gives */
 };
 
 enum { FIELDS_MAX = 24 };

@@ -10,6 +10,7 @@
 #include "request.h"
 #include "response.h"
 #include "row.h"
+#include "sheet.h"
 
 enum { OFFSET_MAX = 1000000, CURSOR_SECRET = 32 };
 
@@ -32,6 +33,7 @@ const struct field list_fields[] = {
 
 struct page {
 	const struct list_order *order;
+	const struct list_statements *statements;
 	const char *scope;
 	const char *limit_text;
 	int limit;
@@ -70,6 +72,30 @@ parameter(struct call *call, int which, const char **text)
 	return 0;
 }
 
+/* Which filter a list's search is, or -1 when the client does not search. */
+static int
+search_filter(const struct call *call)
+{
+	const struct list *list = call->endpoint->list;
+	const struct field *filters = call->endpoint->query;
+
+	for (int i = 0; list->search != NULL && filters[i].name != NULL; i++)
+		if (strcmp(filters[i].name, list->search) == 0)
+			return call->query[i].present ? i : -1;
+	return -1;
+}
+
+static bool
+is_filtered(const struct call *call)
+{
+	int filters = field_count(call->endpoint->query);
+
+	for (int i = 0; i < filters; i++)
+		if (call->query[i].present)
+			return true;
+	return false;
+}
+
 static const struct list_order *
 find_order(const struct list *list, const char *name)
 {
@@ -79,6 +105,35 @@ find_order(const struct list *list, const char *name)
 		if (strcmp(order->name, name) == 0)
 			return order;
 	return NULL;
+}
+
+/* Which statements of the order run; refuses an order of search results without a search. */
+static int
+choose_statements(struct call *call, const char *sort, struct page *page)
+{
+	const struct list *list = call->endpoint->list;
+	bool searches = search_filter(call) >= 0;
+
+	page->order = find_order(list, sort == NULL && searches ? list->search_order : sort);
+	if (page->order == NULL)
+		return refuse(call, "sort", "is not an order of this list");
+	page->statements = searches         ? &page->order->searched
+	    : is_filtered(call) ? &page->order->filtered
+				: &page->order->plain;
+	if (page->statements->first == NULL)
+		return refuse(call, "sort", "is an order of search results, and there is no search");
+	return 0;
+}
+
+/* What a cursor is bound to: the list, of what it is, and its order. */
+static const char *
+scope_of(struct call *call, const struct page *page)
+{
+	const char *scope = arena_printf(call->arena, "%s:%s", call->endpoint->list->name, page->order->name);
+
+	for (int i = 0; i < ENDPOINT_MAX_PATH && call->ids[i] != NULL; i++)
+		scope = arena_printf(call->arena, "%s:%s", scope, call->ids[i]);
+	return scope;
 }
 
 static int
@@ -99,20 +154,18 @@ read_cursor(struct call *call, const char *text, struct page *page)
 static int
 read_page(struct call *call, struct page *page)
 {
-	const struct list *list = call->endpoint->list;
 	const char *text[PARAM_COUNT + 1];
+	int status = 0;
 
-	for (int i = 0; i <= PARAM_COUNT; i++) {
-		int status = parameter(call, i, &text[i]);
-		if (status != 0)
-			return status;
-	}
-	page->order = find_order(list, text[PARAM_SORT]);
-	if (page->order == NULL)
-		return refuse(call, "sort", "is not an order of this list");
+	for (int i = 0; status == 0 && i <= PARAM_COUNT; i++)
+		status = parameter(call, i, &text[i]);
+	if (status == 0)
+		status = choose_statements(call, text[PARAM_SORT], page);
+	if (status != 0)
+		return status;
 	if (text[PARAM_CURSOR] != NULL && text[PARAM_OFFSET] != NULL)
 		return refuse(call, "cursor", "and offset exclude each other");
-	page->scope = arena_printf(call->arena, "%s:%s", list->name, page->order->name);
+	page->scope = scope_of(call, page);
 	page->limit = text[PARAM_LIMIT] == NULL ? LIST_LIMIT_DEFAULT : atoi(text[PARAM_LIMIT]);
 	/* One more than asked for tells whether there is a next page. */
 	page->limit_text = arena_printf(call->arena, "%d", page->limit + 1);
@@ -123,38 +176,29 @@ read_page(struct call *call, struct page *page)
 
 /* ---- running ---- */
 
-static bool
-is_filtered(const struct call *call)
+int
+list_bind(const struct call *call, bool filters, struct db_param params[])
 {
-	int filters = field_count(call->endpoint->query);
+	int count = 0;
 
-	for (int i = 0; i < filters; i++)
-		if (call->query[i].present)
-			return true;
-	return false;
+	for (; count < ENDPOINT_MAX_PATH && call->ids[count] != NULL; count++)
+		params[count] = DB_TEXT(call->ids[count]);
+	for (int i = 0; filters && i < field_count(call->endpoint->query); i++)
+		params[count++] = DB_TEXT(call->query[i].text);
+	return count;
 }
 
-static const struct db_statement *
-choose(const struct page *page, bool filtered)
-{
-	const struct list_order *order = page->order;
-
-	if (page->has_cursor)
-		return filtered ? order->after_filtered : order->after;
-	return filtered ? order->first_filtered : order->first;
-}
-
+/* The page, then what its list is of, where that must be there, then the total, where it is asked for. */
 static struct db_reply
-fetch(struct call *call, const struct page *page)
+fetch(struct call *call, const struct page *page, const struct db_result **exists, const struct db_result **total)
 {
 	const struct list *list = call->endpoint->list;
 	struct db_param params[DB_MAX_PARAMS];
-	bool filtered = is_filtered(call);
-	int filters = filtered ? field_count(call->endpoint->query) : 0;
-	int count = filters;
+	struct step steps[3] = { { page->has_cursor ? page->statements->after : page->statements->first, params } };
+	bool filtered = page->statements != &page->order->plain;
+	int count = list_bind(call, filtered, params);
+	int step = 1;
 
-	for (int i = 0; i < filters; i++)
-		params[i] = DB_TEXT(call->query[i].text);
 	if (page->has_cursor) {
 		params[count++] = DB_TEXT(page->cursor.key.data);
 		params[count++] = DB_TEXT(page->cursor.id);
@@ -163,9 +207,14 @@ fetch(struct call *call, const struct page *page)
 		params[count++] = DB_TEXT(page->limit_text);
 		params[count++] = DB_TEXT(page->offset);
 	}
-	const struct step steps[] = { { choose(page, filtered), params },
-		{ filtered ? list->count_filtered : list->count, params } };
-	return endpoint_transact(call, DB_READ_ONLY, steps, page->count ? 2 : 1);
+	if (call->endpoint->exists != NULL)
+		steps[step++] = (struct step){ call->endpoint->exists, params };
+	if (page->count)
+		steps[step++] = (struct step){ filtered ? list->count_filtered : list->count, params };
+	struct db_reply reply = endpoint_transact(call, DB_READ_ONLY, steps, step);
+	*exists = call->endpoint->exists != NULL ? reply.results[1] : NULL;
+	*total = page->count ? reply.results[step - 1] : NULL;
+	return reply;
 }
 
 /* ---- answering ---- */
@@ -189,7 +238,7 @@ write_link(struct call *call, const char *next)
 	struct buffer *out = &call->response->headers;
 
 	BUFFER_LITERAL(out, "Link: <");
-	buffer_puts(out, call->endpoint->path);
+	buffer_append(out, call->request->path.data, call->request->path.len);
 	BUFFER_LITERAL(out, "?");
 	for (int i = 0; i < call->pair_count; i++) {
 		struct slice name = call->pairs[i].name;
@@ -220,10 +269,9 @@ next_cursor(struct call *call, const struct page *page, const struct db_result *
 }
 
 static int
-answer(struct call *call, const struct page *page, const struct db_reply *reply)
+answer(struct call *call, const struct page *page, const struct db_result *rows, const struct db_result *total)
 {
 	struct buffer *out = &call->response->body;
-	const struct db_result *rows = reply->results[0];
 	int found = db_rows(rows);
 	int shown = found > page->limit ? page->limit : found;
 	const char *next = found > shown ? next_cursor(call, page, rows, shown - 1) : NULL;
@@ -236,8 +284,8 @@ answer(struct call *call, const struct page *page, const struct db_reply *reply)
 		buffer_printf(out, ",\"next\":\"%s\"", next);
 		write_link(call, next);
 	}
-	if (page->count)
-		buffer_printf(out, ",\"total\":%s", db_value(reply->results[1], 0, 0).data);
+	if (total != NULL)
+		buffer_printf(out, ",\"total\":%s", db_value(total, 0, 0).data);
 	BUFFER_LITERAL(out, "}");
 	return call->response->status = 200;
 }
@@ -246,10 +294,21 @@ int
 list_run(struct call *call)
 {
 	struct page page = { 0 };
-	int status = read_page(call, &page);
+	const struct db_result *exists;
+	const struct db_result *total;
+	bool as_sheet = false;
+	int status = call->endpoint->list->sheet == NULL ? 0 : sheet_wanted(call, &as_sheet);
 
+	if (status == 0 && as_sheet)
+		return sheet_answer(call);
+	if (status == 0)
+		status = read_page(call, &page);
 	if (status != 0)
 		return status;
-	struct db_reply reply = fetch(call, &page);
-	return reply.outcome == DB_OK ? answer(call, &page, &reply) : endpoint_refuse(call, &reply);
+	struct db_reply reply = fetch(call, &page, &exists, &total);
+	if (reply.outcome != DB_OK)
+		return endpoint_refuse(call, &reply);
+	if (exists != NULL && db_rows(exists) == 0)
+		return endpoint_problem(call, PROBLEM_NOT_FOUND, NULL);
+	return answer(call, &page, reply.results[0], total);
 }

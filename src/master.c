@@ -21,7 +21,7 @@
 #include "worker.h"
 
 enum {
-	MAX_CHILDREN = 2 * (512 + 64), /* the most that conf.h allows, old and new side by side while reloading */
+	MAX_CHILDREN = 2 * (512 + 64 + 64), /* the most that conf.h allows, old and new side by side while reloading */
 	QUICK_DEATH = 1000,            /* milliseconds: a worker that dies sooner is not started again at once */
 	BACKOFF_FIRST = 100,
 	BACKOFF_MOST = 10000,
@@ -54,7 +54,27 @@ struct master {
 	bool stopping;
 };
 
-static const char *const pool_names[POOL_COUNT] = { [POOL_API] = "api", [POOL_AUTH] = "auth" };
+static const char *const pool_names[POOL_COUNT] = { [POOL_API] = "api", [POOL_AUTH] = "auth", [POOL_BULK] = "bulk" };
+
+/* How many workers the configuration wants in a pool. */
+static int
+pool_size(const struct conf *conf, enum pool pool)
+{
+	const int sizes[POOL_COUNT] = { [POOL_API] = conf->api_workers, [POOL_AUTH] = conf->auth_workers,
+		[POOL_BULK] = conf->bulk_workers };
+
+	return sizes[pool];
+}
+
+/* The path of a pool's socket; it belongs to the configuration. */
+static char **
+pool_socket(struct conf *conf, enum pool pool)
+{
+	char **const paths[POOL_COUNT] = { [POOL_API] = &conf->api_socket, [POOL_AUTH] = &conf->auth_socket,
+		[POOL_BULK] = &conf->bulk_socket };
+
+	return paths[pool];
+}
 
 /* ---- workers ---- */
 
@@ -142,12 +162,10 @@ count_current(const struct master *master, enum pool pool)
 static void
 start_missing(struct master *master)
 {
-	const int wanted[POOL_COUNT] = { [POOL_API] = master->conf.api_workers, [POOL_AUTH] = master->conf.auth_workers };
-
 	if (master->stopping || clock_ms() < master->spawn_at)
 		return;
 	for (enum pool pool = 0; pool < POOL_COUNT; pool++)
-		for (int count = count_current(master, pool); count < wanted[pool]; count++)
+		for (int count = count_current(master, pool); count < pool_size(&master->conf, pool); count++)
 			start_worker(master, pool);
 }
 
@@ -228,8 +246,10 @@ kill_late(struct master *master)
 static bool
 all_ready(const struct master *master)
 {
-	int wanted = master->conf.api_workers + master->conf.auth_workers;
+	int wanted = 0;
 
+	for (enum pool pool = 0; pool < POOL_COUNT; pool++)
+		wanted += pool_size(&master->conf, pool);
 	for (int i = 0; i < MAX_CHILDREN; i++)
 		wanted -= master->children[i].pid != 0 && master->children[i].generation == master->generation &&
 		    atomic_load(&master->ready[i]);
@@ -284,8 +304,8 @@ swap(char **a, char **b)
 static void
 keep_places(struct conf *fresh, struct conf *current)
 {
-	swap(&fresh->api_socket, &current->api_socket);
-	swap(&fresh->auth_socket, &current->auth_socket);
+	for (enum pool pool = 0; pool < POOL_COUNT; pool++)
+		swap(pool_socket(fresh, pool), pool_socket(current, pool));
 	swap(&fresh->pid_file, &current->pid_file);
 }
 
@@ -333,15 +353,12 @@ stop(struct master *master)
 static int
 open_listeners(struct master *master, char *error, size_t error_size)
 {
-	const char *const paths[POOL_COUNT] = { [POOL_API] = master->conf.api_socket,
-		[POOL_AUTH] = master->conf.auth_socket };
-
 	for (enum pool pool = 0; pool < POOL_COUNT; pool++) {
 		master->listeners[pool] = listener_inherit(pool_names[pool]);
 		master->inherited[pool] = master->listeners[pool] >= 0;
 		if (!master->inherited[pool])
-			master->listeners[pool] =
-			    listener_open(paths[pool], master->conf.socket_group, error, error_size);
+			master->listeners[pool] = listener_open(*pool_socket(&master->conf, pool),
+			    master->conf.socket_group, error, error_size);
 		if (master->listeners[pool] < 0)
 			return -1;
 	}
@@ -364,10 +381,9 @@ write_pid_file(const char *path, char *error, size_t error_size)
 static void
 clean_up(struct master *master)
 {
-	if (!master->inherited[POOL_API])
-		unlink(master->conf.api_socket);
-	if (!master->inherited[POOL_AUTH])
-		unlink(master->conf.auth_socket);
+	for (enum pool pool = 0; pool < POOL_COUNT; pool++)
+		if (!master->inherited[pool])
+			unlink(*pool_socket(&master->conf, pool));
 	if (master->conf.pid_file != NULL && master->conf.pid_file[0] != '\0')
 		unlink(master->conf.pid_file);
 }
@@ -440,8 +456,8 @@ master_run(struct conf *conf, const struct master_source *source)
 	if (status == 0)
 		status = write_pid_file(master->conf.pid_file, error, sizeof(error));
 	if (status == 0) {
-		log_write(LOG_LEVEL_INFO, "master", "started with %d api and %d auth workers", master->conf.api_workers,
-		    master->conf.auth_workers);
+		log_write(LOG_LEVEL_INFO, "master", "started with %d api, %d auth and %d bulk workers",
+		    master->conf.api_workers, master->conf.auth_workers, master->conf.bulk_workers);
 		watch(master);
 		clean_up(master);
 		log_write(LOG_LEVEL_INFO, "master", "stopped");

@@ -10,6 +10,7 @@
 static const struct problem_kind kinds[PROBLEM_COUNT] = {
 	[PROBLEM_BAD_REQUEST] = { 400, "bad-request", "Bad request", "The request is not well-formed." },
 	[PROBLEM_BAD_JSON] = { 400, "bad-json", "Not JSON", "The body is not JSON in UTF-8." },
+	[PROBLEM_BAD_CSV] = { 400, "bad-csv", "Not CSV", "The body is not text/csv in UTF-8 (RFC 4180)." },
 	[PROBLEM_BAD_QUERY] = { 400, "bad-query", "Bad query parameter", "A query parameter is wrong." },
 	[PROBLEM_BAD_CURSOR] = { 400, "bad-cursor", "Bad cursor",
 	    "The cursor is not one that this list and order gave out. Start again without it." },
@@ -22,9 +23,12 @@ static const struct problem_kind kinds[PROBLEM_COUNT] = {
 	[PROBLEM_NOT_FOUND] = { 404, "not-found", "Not found", "There is nothing at this address." },
 	[PROBLEM_METHOD_NOT_ALLOWED] = { 405, "method-not-allowed", "Method not allowed",
 	    "This address does not take this method; Allow lists those it takes." },
+	[PROBLEM_NOT_ACCEPTABLE] = { 406, "not-acceptable", "Not acceptable", "This resource has no form that Accept takes." },
 	[PROBLEM_EMAIL_TAKEN] = { 409, "email-taken", "Email taken", "An account with this email exists." },
 	[PROBLEM_CONFLICT] = { 409, "conflict", "Conflict", "The change conflicts with what is stored." },
 	[PROBLEM_PHASE_ORDER] = { 409, "phase-order", "Out of order", "Documents follow one another: research, resume, letter." },
+	[PROBLEM_NOT_EMPTY] = { 409, "not-empty", "Account not empty",
+	    "An import goes into an account without applications and resumes." },
 	[PROBLEM_IDEMPOTENCY_BUSY] = { 409, "idempotency-busy", "First request still running",
 	    "A request with this Idempotency-Key is still running. Try again in a moment." },
 	[PROBLEM_IDEMPOTENCY_MISMATCH] = { 422, "idempotency-mismatch", "Key used before",
@@ -50,12 +54,16 @@ static const struct {
 	const char *pointer;
 	const char *detail;
 } constraints[] = {
+	/* A row above that is gone, or another's: the same as one that never was. */
+	{ "documents_application_id_fkey", PROBLEM_NOT_FOUND, NULL, NULL },
+	{ "document_embeddings_document_id_fkey", PROBLEM_NOT_FOUND, NULL, NULL },
 	{ "users_email_key", PROBLEM_EMAIL_TAKEN, NULL, NULL },
 	{ "email_format", PROBLEM_VALIDATION, "/email", "must be an email address" },
 	{ "name_not_empty", PROBLEM_VALIDATION, "/full_name", "must not be blank" },
 	{ "job_description_min_length", PROBLEM_VALIDATION, "/job_description", "must have at least 50 characters" },
 	{ "company_name_not_empty", PROBLEM_VALIDATION, "/company_name", "must not be blank" },
 	{ "role_title_not_empty", PROBLEM_VALIDATION, "/role_title", "must not be blank" },
+	{ "content_min_length", PROBLEM_VALIDATION, "/content", "must have at least 10 characters" },
 	{ "valid_job_url", PROBLEM_VALIDATION, "/job_url", "must be an http or https URL" },
 	/* The user of the token is gone. */
 	{ "applications_user_id_fkey", PROBLEM_UNAUTHORIZED, NULL, NULL },

@@ -74,36 +74,66 @@ static size_t
 body_limit(const struct request *request)
 {
 	static const struct slice auth = SLICE("/api/v1/auth/");
-	bool is_auth = request->path.len >= auth.len && memcmp(request->path.data, auth.data, auth.len) == 0;
 
-	return is_auth ? REQUEST_AUTH_BODY_MAX : REQUEST_BODY_MAX;
+	if (request->path.len >= auth.len && memcmp(request->path.data, auth.data, auth.len) == 0)
+		return REQUEST_AUTH_BODY_MAX;
+	return http_content_type_is(request->content_type, "text/csv") ? REQUEST_SHEET_BODY_MAX : REQUEST_BODY_MAX;
 }
 
 static void
-read_body(struct request *request, struct fcgi *conn, struct arena *arena, struct slice content_length)
+read_body(struct request *request, struct request_stream *stream, struct arena *arena)
 {
 	char trash[16];
-	char *end = NULL;
-	unsigned long length = content_length.len == 0 ? 0 : strtoul(content_length.data, &end, 10);
 
-	if ((end != NULL && *end != '\0') || length > body_limit(request)) {
+	if (stream->length > body_limit(request)) {
 		request->fault = REQUEST_TOO_LARGE;
+		if (stream->length <= REQUEST_SHEET_BODY_MAX)
+			request_drain(stream);
 		return;
 	}
-	char *body = arena_alloc(arena, length + 1);
-	size_t got = fcgi_read(conn, body, length);
+	char *body = arena_alloc(arena, stream->length + 1);
+	size_t got = fcgi_read(stream->conn, body, stream->length);
 	request->body = (struct slice){ body, got };
-	if (got < length)
+	if (got < stream->length)
 		request->fault = REQUEST_CUT_OFF;
 	/* libfcgi must have seen the end of the stream before the connection's next request. */
-	else if (fcgi_read(conn, trash, sizeof(trash)) != 0)
+	else if (fcgi_read(stream->conn, trash, sizeof(trash)) != 0)
 		request->fault = REQUEST_TOO_LARGE;
 }
 
+/* Whether the length is one that any address takes. */
+static bool
+take_length(struct request_stream *stream, struct slice text)
+{
+	char *end = NULL;
+
+	stream->length = text.len == 0 ? 0 : strtoul(text.data, &end, 10);
+	return (end == NULL || *end == '\0') && stream->length <= REQUEST_BULK_BODY_MAX;
+}
+
+size_t
+request_receive(struct request_stream *stream, char *out, size_t size)
+{
+	size_t got = fcgi_read(stream->conn, out, size);
+
+	stream->received += got;
+	return got;
+}
+
 void
-request_read(struct request *request, struct fcgi *conn, struct arena *arena)
+request_drain(struct request_stream *stream)
+{
+	char trash[16384];
+
+	while (request_receive(stream, trash, sizeof(trash)) > 0)
+		;
+}
+
+void
+request_read(struct request *request, struct fcgi *conn, struct arena *arena, bool streamed)
 {
 	struct parameters parameters = { 0 };
+	struct request_stream stream = { .conn = conn };
 
 	*request = (struct request){ 0 };
 	for (const char *const *parameter = fcgi_params(conn); *parameter != NULL; parameter++)
@@ -111,5 +141,12 @@ request_read(struct request *request, struct fcgi *conn, struct arena *arena)
 	request->method = http_method_of(parameters.method);
 	split_uri(request);
 	take_id(request, parameters.request_id);
-	read_body(request, conn, arena, parameters.content_length);
+	if (!take_length(&stream, parameters.content_length)) {
+		request->fault = REQUEST_TOO_LARGE;
+	} else if (streamed) {
+		request->stream = arena_alloc(arena, sizeof(stream));
+		*request->stream = stream;
+	} else {
+		read_body(request, &stream, arena);
+	}
 }

@@ -10,6 +10,8 @@ struct fcgi;
 
 enum {
 	REQUEST_BODY_MAX = 1024 * 1024,
+	REQUEST_SHEET_BODY_MAX = 16 * 1024 * 1024, /* of text/csv */
+	REQUEST_BULK_BODY_MAX = 256 * 1024 * 1024,
 	REQUEST_AUTH_BODY_MAX = 64 * 1024, /* under /auth/ */
 	REQUEST_ID_MAX = 64
 };
@@ -18,6 +20,13 @@ enum request_fault {
 	REQUEST_COMPLETE = 0,
 	REQUEST_TOO_LARGE, /* the body was not read: the connection cannot be kept */
 	REQUEST_CUT_OFF    /* the body ended before its Content-Length */
+};
+
+/* A body that its handler reads by itself, piece by piece. */
+struct request_stream {
+	struct fcgi *conn;
+	size_t length; /* what Content-Length says */
+	size_t received;
 };
 
 /* Absent headers have no data. */
@@ -36,11 +45,18 @@ struct request {
 	struct slice cookie;
 	struct slice requested_with;
 	struct slice body;
+	struct request_stream *stream; /* instead of `body`, for the bulk pool */
 	enum request_fault fault;
 };
 
 /* Reads the request that fcgi_receive() announced. Slices point into the connection's parameters and the arena: valid
- * until fcgi_finish() and the arena's reset. */
-void request_read(struct request *request, struct fcgi *conn, struct arena *arena);
+ * until fcgi_finish() and the arena's reset. With `streamed` the body is left to request_receive(). */
+void request_read(struct request *request, struct fcgi *conn, struct arena *arena, bool streamed);
+
+/* Reads up to `size` bytes of a streamed body; 0 at its end, which is early when fewer than `length` were received. */
+size_t request_receive(struct request_stream *stream, char *out, size_t size);
+
+/* Reads and drops what is left of a streamed body: nginx takes no answer while it has something to send. */
+void request_drain(struct request_stream *stream);
 
 #endif

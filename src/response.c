@@ -17,6 +17,10 @@ response_reset(struct response *response)
 	response->status = 200;
 	response->content_type = MEDIA_JSON;
 	response->cacheable = false;
+	response->unsized = false;
+	response->started = false;
+	response->broken = false;
+	response->sent = 0;
 	buffer_clear(&response->headers);
 	buffer_clear(&response->body);
 }
@@ -75,6 +79,7 @@ response_problem(struct response *response, const struct request *request, enum 
 	response->status = kind->status;
 	response->content_type = MEDIA_PROBLEM;
 	response->cacheable = false;
+	response->unsized = false;
 	buffer_clear(&response->headers);
 	buffer_clear(out);
 	buffer_printf(out, "{\"type\":\"/problems/%s\"", kind->slug);
@@ -92,8 +97,8 @@ response_problem(struct response *response, const struct request *request, enum 
 	return kind->status;
 }
 
-void
-response_send(const struct response *response, const struct request *request, struct fcgi *conn)
+static void
+send_head(const struct response *response, struct fcgi *conn)
 {
 	char head[256];
 	int len = snprintf(head, sizeof(head), "Status: %d %s\r\nCache-Control: %s\r\n", response->status,
@@ -101,12 +106,46 @@ response_send(const struct response *response, const struct request *request, st
 
 	fcgi_write(conn, head, (size_t)len);
 	if (response->content_type != NULL) {
-		len = snprintf(head, sizeof(head), "Content-Type: %s\r\nContent-Length: %zu\r\n", response->content_type,
-		    response->body.len);
+		len = snprintf(head, sizeof(head), "Content-Type: %s\r\n", response->content_type);
+		fcgi_write(conn, head, (size_t)len);
+	}
+	if (response->content_type != NULL && !response->unsized) {
+		len = snprintf(head, sizeof(head), "Content-Length: %zu\r\n", response->body.len);
 		fcgi_write(conn, head, (size_t)len);
 	}
 	fcgi_write(conn, response->headers.data, response->headers.len);
 	fcgi_write(conn, "\r\n", 2);
-	if (request->method != HTTP_HEAD && response->content_type != NULL)
-		fcgi_write(conn, response->body.data, response->body.len);
+}
+
+static void
+send_body(struct response *response, const struct request *request, struct fcgi *conn)
+{
+	bool has_body = request->method != HTTP_HEAD && response->content_type != NULL;
+
+	if (has_body && fcgi_write(conn, response->body.data, response->body.len) != 0)
+		response->broken = true;
+	response->sent += response->body.len;
+	buffer_clear(&response->body);
+}
+
+int
+response_advance(struct response *response, const struct request *request, struct fcgi *conn)
+{
+	enum { PIECE = 64 * 1024 };
+
+	if (response->body.len < PIECE)
+		return 0;
+	if (!response->started)
+		send_head(response, conn);
+	response->started = true;
+	send_body(response, request, conn);
+	return response->broken ? -1 : 0;
+}
+
+void
+response_send(struct response *response, const struct request *request, struct fcgi *conn)
+{
+	if (!response->started)
+		send_head(response, conn);
+	send_body(response, request, conn);
 }

@@ -1,4 +1,4 @@
-/* An answer while it is made: status, headers and body, sent at the end in one piece. */
+/* An answer while it is made: status, headers and body, sent at the end in one piece, or a long one piece by piece. */
 #ifndef JOBFORGE_RESPONSE_H
 #define JOBFORGE_RESPONSE_H
 
@@ -13,6 +13,10 @@ struct response {
 	int status;
 	const char *content_type; /* NULL: no body */
 	bool cacheable;           /* a client may keep it and ask again with If-None-Match; otherwise it must not store it */
+	bool unsized;             /* comes piece by piece: how long it will be is not known when the head is sent */
+	bool started;             /* the head is sent */
+	bool broken;              /* it cannot be completed: the connection must end, so that nobody takes it for whole */
+	size_t sent;              /* bytes of the body that have gone */
 	struct buffer headers;    /* further header lines, each with its CRLF */
 	struct buffer body;
 };
@@ -33,7 +37,14 @@ void response_header(struct response *response, const char *name, const char *va
 int response_problem(struct response *response, const struct request *request, enum problem problem,
     const struct faults *faults, const char *detail);
 
-/* Writes it to the connection; for HEAD the body stays behind. */
-void response_send(const struct response *response, const struct request *request, struct fcgi *conn);
+/*
+ * For an `unsized` answer: sends the body so far, which is then empty again, after the head the first time; nothing while the
+ * body is small. Once it is started neither status nor headers can change; what fails later is said by `broken`.
+ * -1: the web server has gone, the rest need not be made.
+ */
+int response_advance(struct response *response, const struct request *request, struct fcgi *conn);
+
+/* Writes it, or what is left of it, to the connection; for HEAD the body stays behind. */
+void response_send(struct response *response, const struct request *request, struct fcgi *conn);
 
 #endif

@@ -103,7 +103,9 @@ route_find(struct call *call)
 void
 route_print(const struct endpoint *endpoints)
 {
+	static const char *const pool_names[POOL_COUNT] = { [POOL_API] = "api", [POOL_AUTH] = "auth", [POOL_BULK] = "bulk" };
+
 	for (const struct endpoint *endpoint = endpoints; endpoint->path != NULL; endpoint++)
 		printf("%s %s %s %s\n", http_method_name(endpoint->method), endpoint->path,
-		    endpoint->access == ACCESS_USER ? "user" : "anyone", endpoint->pool == POOL_API ? "api" : "auth");
+		    endpoint->access == ACCESS_USER ? "user" : "anyone", pool_names[endpoint->pool]);
 }

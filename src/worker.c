@@ -24,7 +24,7 @@
 #include "schema.h"
 #include "token.h"
 
-enum { MAX_EVENTS = 64, PEER_TIMEOUT = 5000, IDLE_CHECK = 250, AUTH_NICE = 5 };
+enum { MAX_EVENTS = 64, PEER_TIMEOUT = 5000, IDLE_CHECK = 250, BACKGROUND_NICE = 5 };
 
 struct loop {
 	const struct worker *worker;
@@ -77,7 +77,7 @@ log_request(struct loop *loop, const struct call *call, const struct times *time
 	log_field(line, "method", slice_of(http_method_name(request->method)));
 	log_field(line, "route", slice_of(call->endpoint == NULL ? NULL : call->endpoint->path));
 	log_field_number(line, "status", call->response->status);
-	log_field_number(line, "bytes", has_body ? (long long)call->response->body.len : 0);
+	log_field_number(line, "bytes", has_body ? (long long)call->response->sent : 0);
 	log_field_number(line, "db_us", times->database);
 	log_field_number(line, "total_us", times->total);
 	log_field(line, "user_id", slice_of(call->user_id[0] == '\0' ? NULL : call->user_id));
@@ -100,22 +100,27 @@ serve(struct loop *loop, struct fcgi *conn)
 	struct request request;
 	struct times times = { .start = clock_us() };
 	struct call call = { .service = &loop->service, .arena = loop->arena, .request = &request,
-		.response = &loop->response };
+		.response = &loop->response, .conn = conn };
 
 	if (fcgi_receive(conn) != 0)
 		return -1;
 	response_reset(&loop->response);
-	request_read(&request, conn, loop->arena);
+	request_read(&request, conn, loop->arena, loop->worker->pool == POOL_BULK);
 	answer(&call);
 	times.database = db_time_taken(loop->service.db);
 	times.total = clock_us() - times.start;
 	times.authenticated = call.authenticated_us;
 	add_timing(loop, &times);
-	response_send(&loop->response, &request, conn);
-	int kept = fcgi_finish(conn);
+	if (request.stream != NULL)
+		request_drain(request.stream);
+	if (!loop->response.broken)
+		response_send(&loop->response, &request, conn);
+	/* Without the end of the request nginx knows that the answer is not whole. */
+	bool whole = !loop->response.broken && request.fault == REQUEST_COMPLETE;
+	int kept = loop->response.broken ? -1 : fcgi_finish(conn);
 	log_request(loop, &call, &times);
 	arena_reset(loop->arena);
-	return request.fault == REQUEST_COMPLETE ? kept : -1;
+	return whole ? kept : -1;
 }
 
 /* ---- connections ---- */
@@ -274,8 +279,8 @@ worker_run(const struct worker *worker)
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* no worker outlives its master, */
 	if (getppid() != worker->master)  /* nor one that died before this */
 		return 0;
-	/* Hashing takes what the API leaves. */
-	if (worker->pool == POOL_AUTH && setpriority(PRIO_PROCESS, 0, AUTH_NICE) != 0)
+	/* Hashing, exports and imports take what the API leaves. */
+	if (worker->pool != POOL_API && setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE) != 0)
 		log_write(LOG_LEVEL_WARNING, "worker", "cannot lower the priority: %s", strerror(errno));
 	if (worker_prepare(&loop.service, worker->conf, worker->pool, endpoints, error, sizeof(error)) != 0) {
 		log_write(LOG_LEVEL_ERROR, "worker", "%s", error);

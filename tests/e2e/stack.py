@@ -353,6 +353,7 @@ class Stack:
             "database": conninfo(self.name, "jobforge_app"),
             "api_socket": self.path("api.sock"),
             "auth_socket": self.path("auth.sock"),
+            "bulk_socket": self.path("bulk.sock"),
             "pid_file": self.path("jobforged.pid"),
             "token_keys": self.path("keys"),
             "api_workers": 2,
@@ -551,6 +552,7 @@ class Stack:
         self._render("jobforge.conf.in", "site.conf", {
             "API_SOCKET": self.conf["api_socket"],
             "AUTH_SOCKET": self.conf["auth_socket"],
+            "BULK_SOCKET": self.conf["bulk_socket"],
             "HTTPS_LISTEN": f"127.0.0.1:{self.https_port}",
             "HTTP_LISTEN": f"127.0.0.1:{self.http_port}",
             "CERTIFICATE": self.path("tls.crt"),

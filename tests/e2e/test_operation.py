@@ -14,7 +14,7 @@ from examples import APPLICATION
 from stack import (PASSWORD, Stack, child_environment, conninfo, connect, create_database, drop_database, load,
                    wait_for)
 
-OPTIONS = {"api_workers": 3, "auth_workers": 1, "log_level": "info"}
+OPTIONS = {"api_workers": 3, "auth_workers": 1, "bulk_workers": 1, "log_level": "info"}
 LOST = '"event": "database"'  # the lines of the log that tell of a database that is away
 
 
@@ -30,7 +30,7 @@ def test_health_and_readiness(stack):
 
 
 def test_sockets_are_for_owner_and_group_alone(stack):
-    for key in ("api_socket", "auth_socket"):
+    for key in ("api_socket", "auth_socket", "bulk_socket"):
         assert stat.S_IMODE(os.stat(stack.conf[key]).st_mode) == 0o660
 
 
@@ -39,10 +39,10 @@ def test_pid_file_names_the_master(stack):
 
 
 def test_connections_are_as_many_as_workers(stack):
-    assert len(stack.workers()) == 4
+    assert len(stack.workers()) == 5
     count, = stack.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND usename = 'jobforge_app'",
                        stack.name)[0]
-    assert count == 4
+    assert count == 5
 
 
 def test_each_pool_serves_its_own(stack):

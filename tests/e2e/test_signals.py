@@ -182,7 +182,7 @@ def test_sigterm_finishes_the_request_in_flight():
         assert answers[0].ok(201)["company_name"] == APPLICATION["company_name"]
         stack.hang_up()
         assert stack.jobforged.wait(20) == 0
-        for name in ("api.sock", "auth.sock", "jobforged.pid"):
+        for name in ("api.sock", "auth.sock", "bulk.sock", "jobforged.pid"):
             assert not os.path.exists(stack.path(name)), name
         user.get("/me").problem(502)
 

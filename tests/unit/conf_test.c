@@ -168,6 +168,8 @@ static const struct {
 	{ "a boolean that is none", TEXT("server_timing = maybe\n"), .error = ":1: server_timing must be on or off." },
 	{ "one path for both sockets", TEXT("api_socket = /a\nauth_socket = /a\n"),
 	    .error = "auth_socket: it is the same path as that of api_socket." },
+	{ "one path for two other sockets", TEXT("auth_socket = /a\nbulk_socket = /a\n"),
+	    .error = "bulk_socket: it is the same path as that of auth_socket." },
 };
 
 static void

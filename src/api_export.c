@@ -1,0 +1,197 @@
+/* The whole account as one document: GET /api/v1/me/export. What it writes, api_import.c reads. */
+#include "api.h"
+#include "arena.h"
+#include "buffer.h"
+#include "request.h"
+#include "response.h"
+#include "row.h"
+
+/*
+ * The parts come in batches, by keyset, all of one snapshot, so that a worker holds one batch at a time, whatever the account
+ * holds. Rows refer to rows of the parts before theirs. The order does not depend on ids, save where times are equal, and
+ * an import makes no equal ones.
+ */
+enum { USER, RESUMES, APPLICATIONS, DOCUMENTS, EMBEDDINGS };
+
+#define AFTER_APPLICATION                                                                                         \
+	" WHERE (a.created_at, a.id) >= ($1::timestamptz, $2::uuid)"                                                   \
+	" AND (a.created_at, a.id, d.document_type) > ($1, $2, $3::public.document_type_enum)"                         \
+	" ORDER BY a.created_at, a.id, d.document_type"
+#define KEY_OF_APPLICATION "a.created_at AS _created_at, a.id AS _id, d.document_type AS _document_type"
+
+const struct db_statement export_statements[] = {
+	[USER] = { "export_user", 
+	    "SELECT u.id, u.email, u.full_name, u.created_at, u.updated_at, now() AS _exported_at FROM public.users u", 0 },
+	[RESUMES] = { "export_resumes",
+	    "SELECT r.id, r.name, r.content, r.focus_area, r.is_primary, r.created_at, r.updated_at,"
+	    " r.created_at AS _created_at, r.id AS _id FROM public.user_resumes r"
+	    " WHERE (r.created_at, r.id) > ($1::timestamptz, $2::uuid) ORDER BY r.created_at, r.id LIMIT 8",
+	    2 },
+	[APPLICATIONS] = { "export_applications",
+	    "SELECT a.id, a.name, a.company_name, a.role_title, a.job_url, a.job_description, a.location, a.priority_level,"
+	    " a.status, a.research_completed, a.resume_optimized, a.cover_letter_generated, a.created_at, a.updated_at,"
+	    " a.created_at AS _created_at, a.id AS _id FROM public.applications a"
+	    " WHERE (a.created_at, a.id) > ($1::timestamptz, $2::uuid) ORDER BY a.created_at, a.id LIMIT 64",
+	    2 },
+	[DOCUMENTS] = { "export_documents",
+	    "SELECT d.id, d.application_id, d.document_type, d.content, d.created_at, d.updated_at, " KEY_OF_APPLICATION
+	    " FROM public.applications a JOIN public.documents d ON d.application_id = a.id" AFTER_APPLICATION " LIMIT 16",
+	    3 },
+	[EMBEDDINGS] = { "export_embeddings",
+	    "SELECT e.document_id, e.embedding::text::json AS embedding, e.created_at, " KEY_OF_APPLICATION
+	    " FROM public.applications a JOIN public.documents d ON d.application_id = a.id"
+	    " JOIN public.document_embeddings e ON e.document_id = d.id" AFTER_APPLICATION " LIMIT 64",
+	    3 },
+	{ 0 },
+};
+
+static const struct {
+	const char *name;
+	const struct db_statement *statement;
+} parts[] = {
+	{ "resumes", &export_statements[RESUMES] },
+	{ "applications", &export_statements[APPLICATIONS] },
+	{ "documents", &export_statements[DOCUMENTS] },
+	{ "embeddings", &export_statements[EMBEDDINGS] },
+};
+
+/* Where the next batch of a part begins: after the row with these. */
+struct place {
+	char created_at[64];
+	char id[UUID_TEXT + 1];
+	char document_type[64];
+};
+
+static const struct place before_all = { "-infinity", "00000000-0000-0000-0000-000000000000", "research_report" };
+
+static void
+remember(char *out, size_t size, struct slice value)
+{
+	if (value.data != NULL && value.len < size)
+		memcpy(out, value.data, value.len + 1);
+}
+
+static void
+move_place(struct place *place, const struct db_result *rows)
+{
+	int last = db_rows(rows) - 1;
+
+	remember(place->created_at, sizeof(place->created_at), db_get(rows, last, "_created_at"));
+	remember(place->id, sizeof(place->id), db_get(rows, last, "_id"));
+	remember(place->document_type, sizeof(place->document_type), db_get(rows, last, "_document_type"));
+}
+
+/* Nothing of the answer may have gone when it becomes a problem; later it can only break off. */
+static int
+give_up(struct call *call, const struct db_reply *reply)
+{
+	if (!call->response->started)
+		return endpoint_refuse(call, reply);
+	call->response->broken = true;
+	return call->response->status;
+}
+
+/* Writes one part, batch by batch. 0, or the status of an answer that is over. */
+static int
+write_part(struct call *call, struct arena *batch, const char *name, const struct db_statement *statement)
+{
+	struct buffer *out = &call->response->body;
+	struct place place = before_all;
+	bool first = true;
+
+	buffer_printf(out, ",\"%s\":[", name);
+	for (;;) {
+		const struct db_param params[] = { DB_TEXT(place.created_at), DB_TEXT(place.id), DB_TEXT(place.document_type) };
+		db_send(call->service->db, statement, params);
+		struct db_reply reply = db_flush(call->service->db, batch);
+		if (reply.outcome != DB_OK)
+			return give_up(call, &reply);
+		const struct db_result *rows = reply.results[0];
+		if (db_rows(rows) == 0)
+			break;
+		for (int row = 0; row < db_rows(rows); row++) {
+			if (!first)
+				buffer_putc(out, ',');
+			first = false;
+			row_write(out, rows, row);
+			if (response_advance(call->response, call->request, call->conn) != 0)
+				return call->response->status;
+		}
+		move_place(&place, rows);
+		arena_reset(batch);
+	}
+	buffer_putc(out, ']');
+	arena_reset(batch);
+	return 0;
+}
+
+/* Begins the snapshot and reads the user in it; tries again on a connection that turns out to be dead. */
+static struct db_reply
+begin(struct call *call)
+{
+	struct db *db = call->service->db;
+	struct db_reply reply = { .outcome = DB_LOST };
+
+	for (int attempt = 0; attempt < 2 && reply.outcome == DB_LOST && !reply.late && db_ready(db) == 0; attempt++) {
+		db_begin(db, DB_SNAPSHOT, endpoint_user(call));
+		db_send(db, &export_statements[USER], NULL);
+		reply = db_flush(db, call->arena);
+	}
+	return reply;
+}
+
+static void
+write_head(struct call *call, const struct db_result *user)
+{
+	struct buffer *out = &call->response->body;
+
+	BUFFER_LITERAL(out, "{\"format\":\"jobforge-export\",\"version\":1,\"exported_at\":");
+	row_write_time(out, db_get(user, 0, "_exported_at"));
+	BUFFER_LITERAL(out, ",\"user\":");
+	row_write(out, user, 0);
+}
+
+static int
+write_account(struct call *call, struct arena *batch)
+{
+	int status = 0;
+
+	for (size_t i = 0; status == 0 && i < COUNT_OF(parts); i++)
+		status = write_part(call, batch, parts[i].name, parts[i].statement);
+	if (status != 0)
+		return status;
+	struct db_reply reply = db_commit(call->service->db, batch);
+	if (reply.outcome != DB_OK)
+		return give_up(call, &reply);
+	BUFFER_LITERAL(&call->response->body, "}\n");
+	return call->response->status = 200;
+}
+
+static int
+handle_export(struct call *call)
+{
+	struct db_reply reply = begin(call);
+
+	if (reply.outcome != DB_OK)
+		return endpoint_refuse(call, &reply);
+	if (db_rows(reply.results[0]) == 0) {
+		db_abandon(call->service->db, call->arena);
+		return endpoint_problem(call, PROBLEM_UNAUTHORIZED, NULL);
+	}
+	call->response->unsized = true;
+	response_header(call->response, "Content-Disposition", "attachment; filename=\"jobforge-export.json\"");
+	struct arena *batch = arena_new();
+	if (call->request->method != HTTP_HEAD) {
+		write_head(call, reply.results[0]);
+		write_account(call, batch);
+	}
+	db_abandon(call->service->db, batch);
+	arena_free(batch);
+	return call->response->status;
+}
+
+const struct endpoint export_endpoints[] = {
+	{ .method = HTTP_GET, .path = API "/me/export", .pool = POOL_BULK, .handler = handle_export,
+	    .about = "Everything that is kept about the user, as one document that POST /me/import takes." },
+	{ 0 },
+};

@@ -21,7 +21,8 @@ static const struct field register_body[] = {
 	{ .name = "email", .type = FIELD_EMAIL, .required = true, .about = "Kept in lower case." },
 	{ .name = "password", .type = FIELD_PASSWORD, .required = true, .min = PASSWORD_MIN, .max = PASSWORD_MAX,
 	    .about = "8 to 72 bytes." },
-	{ .name = "full_name", .type = FIELD_TEXT, .required = true, .min = 1, .max = 255, .about = "The user's name." },
+	{ .name = "full_name", .type = FIELD_TEXT, .required = true, .min = 1, .max = 255, .about = "The user's name.",
+	    .example = "Ada Lovelace" },
 	{ .name = "cookie", .type = FIELD_BOOL,
 	    .about = "Sets the refresh token as an HttpOnly cookie and leaves it out of the body." },
 	{ 0 },
@@ -29,7 +30,8 @@ static const struct field register_body[] = {
 
 /* A wrong password may have any length: it is wrong, not invalid. */
 static const struct field login_body[] = {
-	{ .name = "email", .type = FIELD_TEXT, .required = true, .max = 255, .about = "In any case." },
+	{ .name = "email", .type = FIELD_TEXT, .required = true, .max = 255, .about = "In any case.",
+	    .example = "ada@example.com" },
 	{ .name = "password", .type = FIELD_PASSWORD, .required = true, .max = 1024, .about = "The password." },
 	{ .name = "cookie", .type = FIELD_BOOL,
 	    .about = "Sets the refresh token as an HttpOnly cookie and leaves it out of the body." },
@@ -39,6 +41,27 @@ static const struct field login_body[] = {
 static const struct field refresh_body[] = {
 	{ .name = "refresh_token", .type = FIELD_TOKEN, .max = 256,
 	    .about = "Left out when the cookie is sent, with the header X-Requested-With." },
+	{ 0 },
+};
+
+static const char *const token_types[] = { "Bearer", NULL };
+
+static const struct field user_fields[] = {
+	{ .name = "id", .type = FIELD_UUID, .about = "The user." },
+	{ .name = "email", .type = FIELD_EMAIL, .about = "In lower case." },
+	{ .name = "full_name", .type = FIELD_TEXT, .about = "The user's name.", .example = "Ada Lovelace" },
+	{ .name = "created_at", .type = FIELD_TIME, .about = "When the account was made." },
+	{ .name = "updated_at", .type = FIELD_TIME, .about = "When the user was changed last." },
+	{ 0 },
+};
+
+static const struct field session_fields[] = {
+	{ .name = "user", .type = FIELD_OBJECT, .fields = user_fields, .about = "Who is signed in." },
+	{ .name = "access_token", .type = FIELD_TEXT, .about = "For the header Authorization.", .example = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln" },
+	{ .name = "token_type", .type = FIELD_ENUM, .choices = token_types, .about = "How it is sent." },
+	{ .name = "expires_in", .type = FIELD_INTEGER, .about = "Seconds until it runs out.", .example = "900" },
+	{ .name = "refresh_token", .type = FIELD_TOKEN, .max = 256, .optional = true,
+	    .about = "Trades for a new pair, once; absent where it is a cookie." },
 	{ 0 },
 };
 
@@ -278,12 +301,15 @@ handle_logout(struct call *call)
 
 const struct endpoint auth_endpoints[] = {
 	{ .method = HTTP_POST, .path = API "/auth/register", .access = ACCESS_ANYONE, .pool = POOL_AUTH,
-	    .body = register_body, .handler = handle_register, .about = "Makes an account and signs in." },
+	    .answer = ANSWER_CREATED, .body = register_body, .answers = session_fields, .handler = handle_register,
+	    .entity = "Session", .problems = { PROBLEM_EMAIL_TAKEN }, .about = "Makes an account and signs in." },
 	{ .method = HTTP_POST, .path = API "/auth/login", .access = ACCESS_ANYONE, .pool = POOL_AUTH,
-	    .body = login_body, .handler = handle_login, .about = "Signs in." },
+	    .body = login_body, .answers = session_fields, .handler = handle_login,
+	    .problems = { PROBLEM_BAD_CREDENTIALS, PROBLEM_TOO_MANY_ATTEMPTS }, .about = "Signs in." },
 	{ .method = HTTP_POST, .path = API "/auth/refresh", .access = ACCESS_ANYONE, .pool = POOL_AUTH,
-	    .body = refresh_body, .handler = handle_refresh, .about = "Trades a refresh token for a new pair." },
+	    .body = refresh_body, .answers = session_fields, .handler = handle_refresh,
+	    .problems = { PROBLEM_BAD_REFRESH_TOKEN }, .about = "Trades a refresh token for a new pair." },
 	{ .method = HTTP_POST, .path = API "/auth/logout", .access = ACCESS_ANYONE, .pool = POOL_AUTH,
-	    .body = refresh_body, .handler = handle_logout, .about = "Ends the session." },
+	    .answer = ANSWER_EMPTY, .body = refresh_body, .handler = handle_logout, .about = "Ends the session." },
 	{ 0 },
 };

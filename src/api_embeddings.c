@@ -31,9 +31,9 @@ static const struct field answers[] = {
 enum { BODY_EMBEDDING, BODY_DOCUMENT_ID, BODY_LIMIT, BODY_DOCUMENT_TYPE };
 
 static const struct field similar_body[] = {
-	[BODY_EMBEDDING] = { .name = "embedding", .type = FIELD_VECTOR, .max = WIDTH,
+	[BODY_EMBEDDING] = { .name = "embedding", .type = FIELD_VECTOR, .either = true, .max = WIDTH,
 	    .about = "What to be similar to: 1536 numbers. Either this or document_id." },
-	[BODY_DOCUMENT_ID] = { .name = "document_id", .type = FIELD_UUID,
+	[BODY_DOCUMENT_ID] = { .name = "document_id", .type = FIELD_UUID, .either = true,
 	    .about = "The document to be similar to; it is left out of the answer. Either this or embedding." },
 	[BODY_LIMIT] = { .name = "limit", .type = FIELD_INTEGER, .min = 1, .max = 50, .example = "10",
 	    .about = "How many documents at most; 10 when it is left out." },
@@ -190,7 +190,7 @@ const struct endpoint embedding_endpoints[] = {
 	    .lock = STATEMENT(LOCK_DOCUMENT), .exists = STATEMENT(LOCK), .statement = STATEMENT(DELETE),
 	    .about = "Deletes a document's embedding." },
 	{ .method = HTTP_POST, .path = API "/documents/similar", .body = similar_body, .answers = similar_answers,
-	    .handler = handle_similar,
+	    .handler = handle_similar, .entity = "SimilarDocuments", .problems = { PROBLEM_NOT_FOUND },
 	    .about = "Finds the user's documents most similar to a document or to an embedding: all are compared." },
 	{ 0 },
 };

@@ -190,8 +190,85 @@ handle_export(struct call *call)
 	return call->response->status;
 }
 
+/* ---- what the document holds ---- */
+
+static const char *const formats[] = { "jobforge-export", NULL };
+static const char *const priorities[] = { "low", "medium", "high", NULL };
+static const char *const statuses[] = { "draft", "research_complete", "resume_ready", "cover_letter_ready", NULL };
+static const char *const focus_areas[] = { "software_development", "data_science", "management", "consulting", "other", NULL };
+static const char *const types[] = { "research_report", "optimized_resume", "cover_letter", NULL };
+
+static const struct field user_fields[] = {
+	{ .name = "id", .type = FIELD_UUID },
+	{ .name = "email", .type = FIELD_EMAIL },
+	{ .name = "full_name", .type = FIELD_TEXT, .example = "Ada Lovelace" },
+	{ .name = "created_at", .type = FIELD_TIME },
+	{ .name = "updated_at", .type = FIELD_TIME },
+	{ 0 },
+};
+
+static const struct field resume_fields[] = {
+	{ .name = "id", .type = FIELD_UUID },
+	{ .name = "name", .type = FIELD_TEXT, .example = "For startups" },
+	{ .name = "content", .type = FIELD_TEXT, .min = 100 },
+	{ .name = "focus_area", .type = FIELD_ENUM, .choices = focus_areas },
+	{ .name = "is_primary", .type = FIELD_BOOL },
+	{ .name = "created_at", .type = FIELD_TIME },
+	{ .name = "updated_at", .type = FIELD_TIME },
+	{ 0 },
+};
+
+static const struct field application_fields[] = {
+	{ .name = "id", .type = FIELD_UUID },
+	{ .name = "name", .type = FIELD_TEXT, .example = "acme_engineer_2026_01_31" },
+	{ .name = "company_name", .type = FIELD_TEXT, .example = "Acme" },
+	{ .name = "role_title", .type = FIELD_TEXT, .example = "Engineer" },
+	{ .name = "job_url", .type = FIELD_URL, .nullable = true },
+	{ .name = "job_description", .type = FIELD_TEXT, .min = 50 },
+	{ .name = "location", .type = FIELD_TEXT, .nullable = true, .example = "Berlin" },
+	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priorities },
+	{ .name = "status", .type = FIELD_ENUM, .choices = statuses },
+	{ .name = "research_completed", .type = FIELD_BOOL, .example = "false" },
+	{ .name = "resume_optimized", .type = FIELD_BOOL, .example = "false" },
+	{ .name = "cover_letter_generated", .type = FIELD_BOOL, .example = "false" },
+	{ .name = "created_at", .type = FIELD_TIME },
+	{ .name = "updated_at", .type = FIELD_TIME },
+	{ 0 },
+};
+
+static const struct field document_fields[] = {
+	{ .name = "id", .type = FIELD_UUID },
+	{ .name = "application_id", .type = FIELD_UUID },
+	{ .name = "document_type", .type = FIELD_ENUM, .choices = types },
+	{ .name = "content", .type = FIELD_TEXT, .example = "# Acme\n\nFounded in 1999." },
+	{ .name = "created_at", .type = FIELD_TIME },
+	{ .name = "updated_at", .type = FIELD_TIME },
+	{ 0 },
+};
+
+static const struct field embedding_fields[] = {
+	{ .name = "document_id", .type = FIELD_UUID },
+	{ .name = "embedding", .type = FIELD_VECTOR, .max = 1536 },
+	{ .name = "created_at", .type = FIELD_TIME },
+	{ 0 },
+};
+
+static const struct field answers[] = {
+	{ .name = "format", .type = FIELD_ENUM, .choices = formats, .about = "What this is." },
+	{ .name = "version", .type = FIELD_INTEGER, .example = "1", .about = "Which version of it." },
+	{ .name = "exported_at", .type = FIELD_TIME, .about = "All of it is of this moment." },
+	{ .name = "user", .type = FIELD_OBJECT, .fields = user_fields, .about = "Whose account it is." },
+	{ .name = "resumes", .type = FIELD_ARRAY, .fields = resume_fields, .about = "Oldest first, as in the other parts." },
+	{ .name = "applications", .type = FIELD_ARRAY, .fields = application_fields, .about = "All applications." },
+	{ .name = "documents", .type = FIELD_ARRAY, .fields = document_fields,
+	    .about = "All documents; application_id is the id of one of the applications." },
+	{ .name = "embeddings", .type = FIELD_ARRAY, .fields = embedding_fields,
+	    .about = "All embeddings; document_id is the id of one of the documents." },
+	{ 0 },
+};
+
 const struct endpoint export_endpoints[] = {
-	{ .method = HTTP_GET, .path = API "/me/export", .pool = POOL_BULK, .handler = handle_export,
+	{ .method = HTTP_GET, .path = API "/me/export", .pool = POOL_BULK, .answers = answers, .handler = handle_export, .entity = "Account",
 	    .about = "Everything that is kept about the user, as one document that POST /me/import takes." },
 	{ 0 },
 };

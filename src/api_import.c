@@ -545,8 +545,27 @@ static const struct field answer[] = {
 	{ 0 },
 };
 
+static const char *const formats[] = { "jobforge-export", NULL };
+
+/* Read by read_member(). */
+static const struct field document[] = {
+	{ .name = "format", .type = FIELD_ENUM, .choices = formats, .required = true, .about = "What this is." },
+	{ .name = "version", .type = FIELD_INTEGER, .required = true, .min = 1, .max = 1, .example = "1",
+	    .about = "Which version of it." },
+	{ .name = "exported_at", .type = FIELD_TIME, .about = "When it was made; passed over." },
+	{ .name = "user", .type = FIELD_OBJECT, .about = "Whose account it was; passed over." },
+	{ .name = "resumes", .type = FIELD_ARRAY, .fields = resume_fields, .about = "All resumes." },
+	{ .name = "applications", .type = FIELD_ARRAY, .fields = application_fields, .about = "All applications." },
+	{ .name = "documents", .type = FIELD_ARRAY, .fields = document_fields,
+	    .about = "All documents; application_id is the id of one of the applications before them." },
+	{ .name = "embeddings", .type = FIELD_ARRAY, .fields = embedding_fields,
+	    .about = "All embeddings; document_id is the id of one of the documents before them." },
+	{ 0 },
+};
+
 const struct endpoint import_endpoints[] = {
-	{ .method = HTTP_POST, .path = API "/me/import", .pool = POOL_BULK, .answers = answer, .handler = handle_import,
+	{ .method = HTTP_POST, .path = API "/me/import", .pool = POOL_BULK, .answers = answer, .handler = handle_import, .streamed = document,
+	    .entity = "ImportCounts", .problems = { PROBLEM_NOT_EMPTY, PROBLEM_PHASE_ORDER },
 	    .about = "Takes the document of GET /me/export into an account without applications and resumes: all of it or nothing." },
 	{ 0 },
 };

@@ -8,7 +8,8 @@
 
 static const struct field patch_body[] = {
 	{ .name = "email", .type = FIELD_EMAIL, .about = "Kept in lower case." },
-	{ .name = "full_name", .type = FIELD_TEXT, .min = 1, .max = 255, .about = "The user's name." },
+	{ .name = "full_name", .type = FIELD_TEXT, .min = 1, .max = 255, .about = "The user's name.",
+	    .example = "Ada Lovelace" },
 	{ 0 },
 };
 
@@ -22,6 +23,15 @@ static const struct field password_body[] = {
 
 static const struct field delete_body[] = {
 	{ .name = "password", .type = FIELD_PASSWORD, .required = true, .max = 1024, .about = "The password." },
+	{ 0 },
+};
+
+static const struct field answers[] = {
+	{ .name = "id", .type = FIELD_UUID, .about = "The user." },
+	{ .name = "email", .type = FIELD_EMAIL, .about = "In lower case." },
+	{ .name = "full_name", .type = FIELD_TEXT, .about = "The user's name.", .example = "Ada Lovelace" },
+	{ .name = "created_at", .type = FIELD_TIME, .about = "When the account was made." },
+	{ .name = "updated_at", .type = FIELD_TIME, .about = "When the user was changed last." },
 	{ 0 },
 };
 
@@ -147,12 +157,15 @@ handle_get(struct call *call)
 }
 
 const struct endpoint me_endpoints[] = {
-	{ .method = HTTP_GET, .path = API "/me", .handler = handle_get, .about = "Reads the signed-in user." },
-	{ .method = HTTP_PATCH, .path = API "/me", .body = patch_body, .statement = STATEMENT(UPDATE),
-	    .exists = STATEMENT(LOCK), .about = "Changes the signed-in user." },
-	{ .method = HTTP_POST, .path = API "/me/password", .pool = POOL_AUTH, .body = password_body,
-	    .handler = handle_password, .about = "Changes the password and ends every session." },
-	{ .method = HTTP_DELETE, .path = API "/me", .pool = POOL_AUTH, .body = delete_body, .handler = handle_delete,
-	    .about = "Deletes the user and everything of theirs." },
+	{ .method = HTTP_GET, .path = API "/me", .answers = answers, .handler = handle_get, .entity = "User", .tagged = true,
+	    .about = "Reads the signed-in user." },
+	{ .method = HTTP_PATCH, .path = API "/me", .body = patch_body, .answers = answers,
+	    .statement = STATEMENT(UPDATE), .exists = STATEMENT(LOCK), .problems = { PROBLEM_EMAIL_TAKEN }, .about = "Changes the signed-in user." },
+	{ .method = HTTP_POST, .path = API "/me/password", .pool = POOL_AUTH, .answer = ANSWER_EMPTY,
+	    .body = password_body, .handler = handle_password,
+	    .problems = { PROBLEM_WRONG_PASSWORD, PROBLEM_TOO_MANY_ATTEMPTS }, .about = "Changes the password and ends every session." },
+	{ .method = HTTP_DELETE, .path = API "/me", .pool = POOL_AUTH, .answer = ANSWER_EMPTY,
+	    .body = delete_body, .handler = handle_delete, .tagged = true,
+	    .problems = { PROBLEM_WRONG_PASSWORD, PROBLEM_TOO_MANY_ATTEMPTS }, .about = "Deletes the user and everything of theirs." },
 	{ 0 },
 };

@@ -11,6 +11,19 @@ const struct db_statement operation_statements[] = {
 	{ 0 },
 };
 
+static const char *const ok[] = { "ok", NULL };
+static const char *const ready[] = { "ready", NULL };
+
+static const struct field health[] = {
+	{ .name = "status", .type = FIELD_ENUM, .choices = ok, .about = "Always ok." },
+	{ 0 },
+};
+
+static const struct field readiness[] = {
+	{ .name = "status", .type = FIELD_ENUM, .choices = ready, .about = "Always ready." },
+	{ 0 },
+};
+
 static int
 answer_health(struct call *call)
 {
@@ -38,9 +51,9 @@ answer_ready(struct call *call)
 }
 
 const struct endpoint operation_endpoints[] = {
-	{ .method = HTTP_GET, .path = "/healthz", .access = ACCESS_ANYONE, .handler = answer_health,
-	    .about = "200 while the workers answer." },
-	{ .method = HTTP_GET, .path = "/readyz", .access = ACCESS_ANYONE, .handler = answer_ready,
-	    .about = "200 when the database answers and its schema is the one built for, else 503 saying which." },
+	{ .method = HTTP_GET, .path = "/healthz", .access = ACCESS_ANYONE, .answers = health,
+	    .handler = answer_health, .entity = "Health", .about = "200 while the workers answer." },
+	{ .method = HTTP_GET, .path = "/readyz", .access = ACCESS_ANYONE, .answers = readiness,
+	    .handler = answer_ready, .entity = "Readiness", .about = "200 when the database answers and its schema is the one built for, else 503 saying which." },
 	{ 0 },
 };

@@ -16,6 +16,7 @@ APPLICATION = {"company_name": "Acme", "role_title": "Engineer", "job_descriptio
                "job_url": "https://example.com/1", "location": "Berlin", "priority_level": "high"}
 
 DOCUMENT = {"ids": {"id": "application"}, "words": {"document_type": "research_report"}}
+EMBEDDING = [1, -0.5, 1e-3] + [0.25] * 1533
 EXPORT = {"format": "jobforge-export", "version": 1, "exported_at": "2026-01-31T12:00:00.000000Z", "user": {},
           "resumes": [], "applications": [], "documents": [], "embeddings": []}
 
@@ -38,11 +39,17 @@ EXAMPLES = {
     "GET /applications/{id}/documents/{document_type}": DOCUMENT,
     "PUT /applications/{id}/documents/{document_type}": {**DOCUMENT, "body": lambda user: {"content": DESCRIPTION}},
     "DELETE /applications/{id}/documents/{document_type}": DOCUMENT,
+    "GET /applications/{id}/documents/{document_type}/embedding": DOCUMENT,
+    "PUT /applications/{id}/documents/{document_type}/embedding": {**DOCUMENT,
+                                                                   "body": lambda user: {"embedding": EMBEDDING}},
+    "DELETE /applications/{id}/documents/{document_type}/embedding": DOCUMENT,
+    "POST /documents/similar": {"body": lambda user: {"embedding": EMBEDDING, "limit": 50}},
     "GET /documents": {"query": "?q=Secret&document_type=research_report&count=exact"},
     "GET /me/export": {},
     "POST /me/import": {"body": lambda user: {**EXPORT, "user": user.get("/me").json()}, "streamed": True},
     "GET /healthz": {},
     "GET /readyz": {},
+    "GET /openapi.json": {},
 }
 
 
@@ -52,6 +59,7 @@ def owned(user):
                               location="Secret Place of " + user.email)
     document = user.put(f"/applications/{application['id']}/documents/research_report",
                         {"content": "Secret report of " + user.email}).ok(201)
+    user.put(f"/applications/{application['id']}/documents/research_report/embedding", {"embedding": EMBEDDING}).ok(201)
     return {"application": application["id"], "document": document["id"]}
 
 

@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -283,17 +282,17 @@ wrong_type(const struct field *field)
 	}
 }
 
-/* Whether the number is finite in single precision, which is what a vector holds; one too small for it is zero. */
+/* Whether the number is finite once it is rounded to single precision, which is what a vector holds. The shortest text of the
+ * largest single, with which it is read back, is a double above it. */
 static bool
 write_component(struct buffer *out, const struct json *number)
 {
 	double value;
 
-	if (json_type(number) != JSON_NUMBER || !json_double(number, &value) || fabs(value) > FLT_MAX)
+	if (json_type(number) != JSON_NUMBER || !json_double(number, &value) || !isfinite((float)value))
 		return false;
-	float single = (float)value;
-	/* Nine digits name any single; the server refuses what it would have to round to zero. */
-	buffer_printf(out, "%.9g,", fpclassify(single) == FP_SUBNORMAL ? 0.0 : (double)single);
+	/* Rounded here: the server may refuse what it would have to round to zero. Nine digits name any single. */
+	buffer_printf(out, "%.9g,", (double)(float)value);
 	return true;
 }
 

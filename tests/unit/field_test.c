@@ -89,6 +89,33 @@ static const struct {
 	{ "null", false, 1, "" },
 };
 
+static const struct field vector[] = { { .name = "v", .type = FIELD_VECTOR, .max = 3 }, { 0 } };
+
+static const struct {
+	const char *json;
+	const char *value;   /* NULL: refused, */
+	const char *pointer; /* here */
+} vectors[] = {
+	{ "{\"v\":[1,-2.5,1e3]}", "[1,-2.5,1000]", NULL },
+	{ "{\"v\":[0,-0.0,0.0]}", "[0,-0,0]", NULL },
+	{ "{\"v\":[0.1,16777217,1e-40]}", "[0.100000001,16777216,9.9999461e-41]", NULL },
+	{ "{\"v\":[1e-50,-1e-50,1e-400]}", "[0,-0,0]", NULL },
+	{ "{\"v\":[3.4028234663852886e38,3.4028235e38,-3.4028235e38]}",
+	    "[3.40282347e+38,3.40282347e+38,-3.40282347e+38]", NULL },
+	{ "{\"v\":[3.40282357e38,0,0]}", NULL, "/v/0" },
+	{ "{\"v\":[0,1e39,1e400]}", NULL, "/v/1" },
+	{ "{\"v\":[0,0,1e400]}", NULL, "/v/2" },
+	{ "{\"v\":[]}", NULL, "/v/0" },
+	{ "{\"v\":[0,0]}", NULL, "/v/2" },
+	{ "{\"v\":[0,0,0,0]}", NULL, "/v/3" },
+	{ "{\"v\":[0,\"0\",0]}", NULL, "/v/1" },
+	{ "{\"v\":[0,null,0]}", NULL, "/v/1" },
+	{ "{\"v\":[[0],0,0]}", NULL, "/v/0" },
+	{ "{\"v\":{}}", NULL, "/v" },
+	{ "{\"v\":\"[0,0,0]\"}", NULL, "/v" },
+	{ "{\"v\":null}", NULL, "/v" },
+};
+
 static void
 check_texts(struct arena *arena)
 {
@@ -119,6 +146,25 @@ check_bodies(struct arena *arena)
 	}
 }
 
+static void
+check_vectors(struct arena *arena)
+{
+	for (size_t i = 0; i < COUNT_OF(vectors); i++) {
+		struct value value = { 0 };
+		struct faults faults;
+		const char *error;
+		struct json *json = json_parse(arena, vectors[i].json, strlen(vectors[i].json), &error);
+
+		faults_init(&faults, arena);
+		field_read_body(arena, vector, json, false, "", &value, &faults);
+		if (vectors[i].value != NULL)
+			is_string(faults.count == 0 ? value.text : faults.first->detail, vectors[i].value, "%s", vectors[i].json);
+		else
+			is_string(faults.count == 1 ? faults.first->pointer : "no fault", vectors[i].pointer, "%s is refused",
+			    vectors[i].json);
+	}
+}
+
 int
 main(void)
 {
@@ -129,6 +175,7 @@ main(void)
 
 	check_texts(arena);
 	check_bodies(arena);
+	check_vectors(arena);
 	ok(field_read_text(arena, &text, (struct slice){ "a\0b", 3 }, &value, &error) != 0, "U+0000 is refused");
 	ok(field_read_text(arena, &email, slice_of("Ann@Example.COM"), &value, &error) == 0 &&
 	    strcmp(value, "ann@example.com") == 0, "an email is kept in lower case");

@@ -20,6 +20,7 @@ import math
 import os
 import random
 import secrets
+import signal
 import statistics
 import struct
 import sys
@@ -433,6 +434,7 @@ def main():
     parser.add_argument("--exact", action="store_true", help="only the exact ways")
     parser.add_argument("--plans", action="store_true", help="print the plans too")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it, the database is dropped
     sizes, others, rounds = ([100, 1000], 2000, 5) if options.quick else ([100, 1000, 10000], 20000, 11)
     header = [""] + [f"{size:,} vectors" for size in sizes]
 

@@ -48,6 +48,10 @@ static const struct field one_query[] = {
 	"a.id, a.user_id, a.name, a.company_name, a.role_title, a.job_url, a.job_description, a.location,"             \
 	" a.priority_level, a.status, a.research_completed, a.resume_optimized, a.cover_letter_generated,"             \
 	" a.created_at, a.updated_at, a.xmin::text AS _etag"
+/* As a spreadsheet has them: who and what first, the long text last. */
+#define SHEET_COLUMNS                                                                                             \
+	"a.id, a.name, a.company_name, a.role_title, a.location, a.priority_level, a.status, a.job_url, a.created_at," \
+	" a.updated_at, a.research_completed, a.resume_optimized, a.cover_letter_generated, a.job_description"
 #define DOCUMENTS                                                                                                 \
 	"(SELECT coalesce(json_agg(json_build_object('id', d.id, 'application_id', d.application_id,"                  \
 	" 'document_type', d.document_type, 'content', d.content,"                                                     \
@@ -68,6 +72,17 @@ static const struct field one_query[] = {
 	" AND ($6::text IS NULL OR strpos(lower(a.company_name), lower($6)) > 0"                                       \
 	" OR strpos(lower(a.role_title), lower($6)) > 0"                                                               \
 	" OR a.search @@ plainto_tsquery('pg_catalog.english', jobforge.search_text($6)))"
+
+/* Each parameter an array, a row an element; a microsecond apart, so that their order stays what it was. */
+#define INSERT_ALL                                                                                                \
+	"INSERT INTO public.applications AS a"                                                                         \
+	" (company_name, role_title, job_description, name, job_url, location, priority_level, created_at, updated_at)" \
+	" SELECT n.company, n.role, n.description, coalesce(n.name, public.generate_application_name(n.company, n.role))," \
+	" n.url, n.location, coalesce(n.priority, 'medium'), now() + n.place * interval '1 microsecond',"              \
+	" now() + n.place * interval '1 microsecond'"                                                                  \
+	" FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],"                         \
+	" $7::public.priority_level_type[]) WITH ORDINALITY"                                                           \
+	" AS n (company, role, description, name, url, location, priority, place) ORDER BY n.place RETURNING "
 
 #define LIST "SELECT " LISTED " FROM public.applications a "
 
@@ -93,6 +108,7 @@ static const struct field one_query[] = {
 enum {
 	CREATE,
 	CREATE_BULK,
+	CREATE_SHEET,
 	GET,
 	GET_WITH_DOCUMENTS,
 	LOCK,
@@ -100,6 +116,7 @@ enum {
 	DELETE,
 	COUNT,
 	COUNT_FILTERED,
+	SHEET,
 	ORDER_IDS(created_asc),
 	ORDER_IDS(created_desc),
 	ORDER_IDS(updated_asc),
@@ -117,15 +134,8 @@ const struct db_statement application_statements[] = {
 	    " VALUES ($1, $2, $3, coalesce($4, public.generate_application_name($1, $2)), $5, $6,"
 	    " coalesce($7::public.priority_level_type, 'medium')) RETURNING " WHOLE,
 	    7 },
-	[CREATE_BULK] = { "applications_create_bulk",
-	    "INSERT INTO public.applications AS a"
-	    " (company_name, role_title, job_description, name, job_url, location, priority_level)"
-	    " SELECT n.company, n.role, n.description, coalesce(n.name, public.generate_application_name(n.company, n.role)),"
-	    " n.url, n.location, coalesce(n.priority, 'medium')"
-	    " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],"
-	    " $7::public.priority_level_type[]) WITH ORDINALITY"
-	    " AS n (company, role, description, name, url, location, priority, place) ORDER BY n.place RETURNING " WHOLE,
-	    7 },
+	[CREATE_BULK] = { "applications_create_bulk", INSERT_ALL WHOLE, 7 },
+	[CREATE_SHEET] = { "applications_create_sheet", INSERT_ALL LISTED, 7 },
 	[GET] = { "applications_get", "SELECT " WHOLE " FROM public.applications a WHERE a.id = $1", 1 },
 	[GET_WITH_DOCUMENTS] = { "applications_get_with_documents",
 	    "SELECT a.id, a.user_id, a.name, a.company_name, a.role_title, a.job_url, a.job_description, a.location,"
@@ -152,6 +162,10 @@ const struct db_statement application_statements[] = {
 	[COUNT] = { "applications_count", "SELECT count(*) FROM public.applications a", 0 },
 	[COUNT_FILTERED] = { "applications_count_filtered",
 	    "SELECT count(*) FROM public.applications a WHERE " FILTERS, 6 },
+	[SHEET] = { "applications_sheet",
+	    "SELECT " SHEET_COLUMNS " FROM public.applications a WHERE " FILTERS
+	    " AND (a.created_at, a.id) < ($7::timestamptz, $8::uuid) ORDER BY a.created_at DESC, a.id DESC LIMIT 64",
+	    8 },
 	ORDER(created_asc, "a.created_at", "timestamptz", "ASC", ">"),
 	ORDER(created_desc, "a.created_at", "timestamptz", "DESC", "<"),
 	ORDER(updated_asc, "a.updated_at", "timestamptz", "ASC", ">"),
@@ -185,6 +199,7 @@ static const struct list list = {
 	.orders = orders,
 	.count = STATEMENT(COUNT),
 	.count_filtered = STATEMENT(COUNT_FILTERED),
+	.sheet = STATEMENT(SHEET),
 };
 
 const struct endpoint application_endpoints[] = {
@@ -193,7 +208,7 @@ const struct endpoint application_endpoints[] = {
 	{ .method = HTTP_GET, .path = API "/applications/{id}", .query = one_query, .statement = STATEMENT(GET),
 	    .include = STATEMENT(GET_WITH_DOCUMENTS), .about = "Reads an application." },
 	{ .method = HTTP_POST, .path = API "/applications", .answer = ANSWER_CREATED, .body = body,
-	    .statement = STATEMENT(CREATE), .bulk = STATEMENT(CREATE_BULK),
+	    .statement = STATEMENT(CREATE), .bulk = STATEMENT(CREATE_BULK), .sheet = STATEMENT(CREATE_SHEET),
 	    .about = "Creates an application, or with an array up to 500, all or none." },
 	{ .method = HTTP_PATCH, .path = API "/applications/{id}", .body = body, .statement = STATEMENT(UPDATE),
 	    .exists = STATEMENT(LOCK), .about = "Changes an application." },

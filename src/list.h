@@ -40,7 +40,7 @@ struct list {
 	const char *search_order;         /* the default order of a search; NULL: the first */
 	const struct db_statement *count; /* returns one row with one column */
 	const struct db_statement *count_filtered;
-	const struct db_statement *sheet; /* all rows as CSV: the filters, then the last row's key, its id, limit; NULL: none */
+	const struct db_statement *sheet; /* all rows as CSV: the filters, then the last row's created_at and id; NULL: none */
 };
 
 enum { LIST_LIMIT_DEFAULT = 20, LIST_LIMIT_MAX = 100 };

@@ -146,6 +146,11 @@ def test_declared_size_is_refused_before_it_is_sent(stack, owner):
     answer.problem(413)
 
 
+def fields_at_fault(answer):
+    """The fields with a fault, where one of an embedding is at its element."""
+    return [re.sub(r"^(/embedding)/\d+$", r"\1", pointer) for pointer in answer.faults()]
+
+
 # --- Fields ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("route", BODIES)
@@ -162,7 +167,7 @@ def test_wrong_types_are_refused_for_every_field(stack, owner, route, unchanged)
         wrong = [[], {}, [good], {"a": good}] + (["true"] if isinstance(good, bool) else [True, False])
         wrong += ["1", 1.5] if type(good) is int else [1, 1.5, -1, 10 ** 30]
         for value in wrong:
-            assert call(owner, route, json={**body, field: value}).faults() == ["/" + field], (field, value)
+            assert fields_at_fault(call(owner, route, json={**body, field: value})) == ["/" + field], (field, value)
 
 
 @pytest.mark.parametrize("route", BODIES)
@@ -191,7 +196,7 @@ def test_10000_characters_are_refused_in_every_name(stack, owner, route, unchang
 @pytest.mark.parametrize("route", BODIES)
 def test_all_faults_are_listed_at_once(stack, owner, route, unchanged):
     body = {field: [] for field in EXAMPLES[route]["body"](owner)}
-    assert call(owner, route, json={**body, "x": 1, "y": 2}).faults() == sorted(
+    assert fields_at_fault(call(owner, route, json={**body, "x": 1, "y": 2})) == sorted(
         "/" + field for field in [*body, "x", "y"])
 
 

@@ -50,6 +50,8 @@ CREATE VIEW pgtap.calls AS
 		('one document', format('document(%L)', gen_random_uuid()), 'one row of documents by its id', NULL),
 		('all documents', 'documents(20)',
 			'Index Scan Backward using idx_documents_updated_at on documents d', '(user_id = me)'),
+		('the most similar', format('nearest(%L)', array_fill(1, ARRAY[1536])::public.vector),
+			E'Sort\nIndex Scan using idx_document_embeddings_user_id on document_embeddings e', '(user_id = me)'),
 		('one resume', format('resume(%L)', gen_random_uuid()), 'one row of user_resumes by its id', NULL),
 		('the user', 'me', 'Index Scan using users_pkey on users u', '(id = me)')
 	) AS p (name, call, scan, condition);
@@ -86,6 +88,9 @@ PREPARE delete_application (uuid) AS DELETE FROM public.applications AS a WHERE 
 PREPARE document (uuid) AS SELECT d.* FROM public.documents AS d WHERE d.id = $1;
 PREPARE documents (integer) AS
 	SELECT d.id, d.document_type FROM public.documents AS d ORDER BY d.updated_at DESC, d.id DESC LIMIT $1;
+PREPARE nearest (public.vector) AS
+	SELECT e.document_id FROM public.document_embeddings AS e
+	ORDER BY (e.embedding OPERATOR(public.<#>) $1) / e.norm, e.document_id LIMIT 10;
 PREPARE resume (uuid) AS SELECT r.* FROM public.user_resumes AS r WHERE r.id = $1;
 PREPARE me AS SELECT u.* FROM public.users AS u;
 
@@ -107,11 +112,14 @@ INSERT INTO public.documents (user_id, application_id, document_type, content, u
 SELECT a.user_id, a.id, 'research_report', repeat('some words about a company ', 20), a.created_at
 FROM public.applications AS a WHERE a.company_name ~ '[05]$'
 ON CONFLICT DO NOTHING;
+INSERT INTO public.document_embeddings (user_id, document_id, embedding)
+SELECT d.user_id, d.id, array_fill(1, ARRAY[1536])::public.vector FROM public.documents AS d
+ON CONFLICT DO NOTHING;
 INSERT INTO public.user_resumes (user_id, name, content)
 SELECT u.id, 'Resume ' || i, repeat('some words about somebody ', 10) 
 FROM public.users AS u, generate_series(1, 4) AS i;
 SET LOCAL session_replication_role = origin;
-ANALYZE public.users, public.applications, public.documents, public.user_resumes;
+ANALYZE public.users, public.applications, public.documents, public.document_embeddings, public.user_resumes;
 SET SESSION AUTHORIZATION jobforge_app;
 SELECT cmp_ok((SELECT count(*) FROM public.applications), '>=', 2000::bigint, 'the tables are full now');
 SELECT is(plan_of(c.call), c.plan, c.name) FROM calls AS c;

@@ -65,6 +65,7 @@ FROM (VALUES
 	('public.document_embeddings', 'user_id', 'uuid not null default public.get_current_user_id()'),
 	('public.document_embeddings', 'document_id', 'uuid not null'),
 	('public.document_embeddings', 'embedding', 'public.vector(1536) not null plain'),
+	('public.document_embeddings', 'norm', 'double precision not null generated public.vector_norm(embedding)'),
 	('public.document_embeddings', 'created_at', 'timestamp with time zone not null default now()')
 ) AS c (relation, name, definition);
 
@@ -73,7 +74,7 @@ SELECT is(
 		AND NOT a.attisdropped),
 	t.columns::bigint, t.name || ' has no other columns')
 FROM (VALUES ('public.users', 6), ('public.applications', 16), ('public.documents', 8), ('public.user_resumes', 9),
-	('public.document_embeddings', 5)) AS t (name, columns);
+	('public.document_embeddings', 6)) AS t (name, columns);
 
 SELECT is(
 	(SELECT pg_get_constraintdef(o.oid) FROM pg_constraint AS o
@@ -133,7 +134,7 @@ SELECT is_empty($$
 		AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = o.conrelid AND i.indkey[0] = o.conkey[1])
 $$, 'every foreign key has an index to follow when what it names is deleted');
 
-SELECT is((SELECT max(version) FROM jobforge.schema_migrations), 6, 'the ledger says which schema this is');
+SELECT is((SELECT max(version) FROM jobforge.schema_migrations), 8, 'the ledger says which schema this is');
 SELECT is((SELECT e.extnamespace::regnamespace::text FROM pg_extension AS e WHERE e.extname = 'vector'), 'public',
 	'pgvector is in public');
 

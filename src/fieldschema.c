@@ -163,6 +163,18 @@ static const struct {
 	[FIELD_TIME] = { NULL, NULL },
 };
 
+/* Bounds in bytes, for which JSON Schema has no word. */
+static void
+write_byte_bounds(struct writer *writer, const struct field *field)
+{
+	bool counted = field->type == FIELD_PASSWORD;
+
+	if (counted && field->min > 0)
+		writer_integer(writer, "x-min-bytes", field->min);
+	if (counted || field->max_bytes > 0)
+		writer_integer(writer, "x-max-bytes", counted ? field->max : field->max_bytes);
+}
+
 static void
 write_string(struct writer *writer, const struct field *field, enum fieldschema_use use)
 {
@@ -181,8 +193,11 @@ write_string(struct writer *writer, const struct field *field, enum fieldschema_
 		writer_integer(writer, "minLength", min);
 	if (max > 0)
 		writer_integer(writer, "maxLength", max);
-	if (pattern != NULL && use != FIELDSCHEMA_ANSWER)
+	if (use == FIELDSCHEMA_ANSWER)
+		return;
+	if (pattern != NULL)
 		writer_string(writer, "pattern", pattern);
+	write_byte_bounds(writer, field);
 }
 
 static void

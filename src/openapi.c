@@ -4,6 +4,8 @@
 #include "fieldschema.h"
 #include "list.h"
 #include "openapi_operation.h"
+#include "openapi_response.h"
+#include "openapi_row.h"
 #include "writer.h"
 
 static const char about[] =
@@ -199,12 +201,12 @@ write_schemas(struct writer *writer, const struct endpoint *endpoints)
 	for (const struct endpoint *endpoint = endpoints; endpoint->path != NULL; endpoint++) {
 		const struct field *body = endpoint->body != NULL ? endpoint->body : endpoint->streamed;
 		if (endpoint->answers != NULL && first_with_answers(endpoints, endpoint->answers) == endpoint) {
-			openapi_operation_answer_name(name, endpoints, endpoint);
+			openapi_row_answer_name(name, endpoints, endpoint);
 			fieldschema_write_object(writer, name, endpoint->answers, FIELDSCHEMA_ANSWER);
 		}
 		if (body == NULL)
 			continue;
-		openapi_operation_body_name(name, endpoint);
+		openapi_row_body_name(name, endpoint);
 		fieldschema_write_object(writer, name, body,
 		    endpoint->method == HTTP_PATCH ? FIELDSCHEMA_PARTIAL : FIELDSCHEMA_BODY);
 	}
@@ -254,17 +256,23 @@ write_info(struct writer *writer)
 }
 
 static void
+write_tag(struct writer *writer, const struct openapi_tag *tag)
+{
+	writer_object(writer, NULL);
+	writer_string(writer, "name", tag->name);
+	writer_string(writer, "description", tag->about);
+	writer_end(writer);
+}
+
+/* The tag of what has no other comes last. */
+static void
 write_tags(struct writer *writer)
 {
 	writer_array(writer, "tags");
-	for (const struct openapi_tag *tag = openapi_tags; tag->name != NULL; tag++) {
-		if (tag->about[0] == '\0')
-			continue;
-		writer_object(writer, NULL);
-		writer_string(writer, "name", tag->name);
-		writer_string(writer, "description", tag->about);
-		writer_end(writer);
-	}
+	for (const struct openapi_tag *tag = openapi_tags + 1; tag->name != NULL; tag++)
+		if (tag->about != NULL)
+			write_tag(writer, tag);
+	write_tag(writer, openapi_tags);
 	writer_end(writer);
 }
 

@@ -9,7 +9,7 @@ BEGIN {
 	layer("base", "base arena buffer clock log utf8")
 	layer("leaf", "conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
 	    "jsonstream markdown password schema token writer")
-	layer("request", "arguments auth create endpoint field fieldschema list openapi openapi_operation problem request " \
+	layer("request", "arguments auth create endpoint field fieldschema list openapi openapi_* problem request " \
 	    "response route row sheet")
 	layer("api", "api api_*")
 	layer("process", "dbtool jobforgectl jobforged keyfile listener main master migrate migration scoreboard worker ctl*")

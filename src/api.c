@@ -8,6 +8,7 @@ static const struct endpoint *const resources[] = {
 	application_endpoints, /* the most used first */
 	document_endpoints,
 	embedding_endpoints,
+	resume_endpoints,
 	me_endpoints,
 	export_endpoints,
 	import_endpoints,
@@ -24,6 +25,7 @@ const struct db_statement *const api_statements[] = {
 	application_statements,
 	document_statements,
 	embedding_statements,
+	resume_statements,
 	export_statements,
 	import_statements,
 	NULL,

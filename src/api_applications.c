@@ -2,8 +2,11 @@
 #include "api.h"
 #include "list.h"
 
+#define DESCRIPTION_EXAMPLE "We look for an engineer who builds and runs the services that our customers rely on."
+
 static const char *const priorities[] = { "low", "medium", "high", NULL };
 static const char *const statuses[] = { "draft", "research_complete", "resume_ready", "cover_letter_ready", NULL };
+static const char *const types[] = { "research_report", "optimized_resume", "cover_letter", NULL };
 static const char *const includes[] = { "documents", NULL };
 
 /* In the order of the statements' parameters. */
@@ -13,7 +16,7 @@ static const struct field body[] = {
 	{ .name = "role_title", .type = FIELD_TEXT, .required = true, .min = 1, .max = 255,
 	    .about = "The role's title, as the posting has it.", .example = "Engineer" },
 	{ .name = "job_description", .type = FIELD_TEXT, .required = true, .min = 50, .max = 100000,
-	    .about = "The posting's text." },
+	    .about = "The posting's text.", .example = DESCRIPTION_EXAMPLE },
 	{ .name = "name", .type = FIELD_TEXT, .min = 1, .max = 255,
 	    .about = "What the user calls the application; made from company, role and date when left out.",
 	    .example = "acme_engineer_2026_01_31" },
@@ -34,12 +37,62 @@ static const struct field filters[] = {
 	{ .name = "created_after", .type = FIELD_TIME, .about = "Only those created after this time." },
 	{ .name = "created_before", .type = FIELD_TIME, .about = "Only those created before this time." },
 	{ .name = "q", .type = FIELD_TEXT, .min = 1, .max = 200,
-	    .about = "Only those whose company or role contains this, or whose description matches it as text." },
+	    .about = "Only those whose company or role contains this, or whose description matches: words, \"phrases\", or, -without.",
+	    .example = "engineer" },
 	{ 0 },
 };
 
 static const struct field one_query[] = {
 	{ .name = "include", .type = FIELD_ENUM, .choices = includes, .about = "Embeds the application's documents." },
+	{ 0 },
+};
+
+#define ANSWER_BEGIN                                                                                              \
+	{ .name = "id", .type = FIELD_UUID, .about = "The application." },                                             \
+	{ .name = "user_id", .type = FIELD_UUID, .about = "Whose it is." },                                            \
+	{ .name = "name", .type = FIELD_TEXT, .about = "What the user calls it.", .example = "acme_engineer_2026_01_31" }, \
+	{ .name = "company_name", .type = FIELD_TEXT, .about = "The company.", .example = "Acme" },                    \
+	{ .name = "role_title", .type = FIELD_TEXT, .about = "The role's title.", .example = "Engineer" },             \
+	{ .name = "job_url", .type = FIELD_URL, .nullable = true, .max = 2048, .about = "Where the posting is." }
+#define ANSWER_END                                                                                                \
+	{ .name = "location", .type = FIELD_TEXT, .nullable = true, .about = "Where the job is.", .example = "Berlin" }, \
+	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priorities, .about = "How much it matters." },      \
+	{ .name = "status", .type = FIELD_ENUM, .choices = statuses, .about = "How far its documents are." },          \
+	{ .name = "research_completed", .type = FIELD_BOOL, .about = "Whether it has a research report." },            \
+	{ .name = "resume_optimized", .type = FIELD_BOOL, .about = "Whether it has an optimised resume." },            \
+	{ .name = "cover_letter_generated", .type = FIELD_BOOL, .about = "Whether it has a cover letter." },           \
+	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was created." },                                 \
+	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was changed last." }
+#define ANSWER_DESCRIPTION                                                                                        \
+	{ .name = "job_description", .type = FIELD_TEXT, .about = "The posting's text.", .example = DESCRIPTION_EXAMPLE }
+
+static const struct field document[] = {
+	{ .name = "id", .type = FIELD_UUID, .about = "The document." },
+	{ .name = "application_id", .type = FIELD_UUID, .about = "Its application." },
+	{ .name = "document_type", .type = FIELD_ENUM, .choices = types, .about = "What it is." },
+	{ .name = "content", .type = FIELD_TEXT, .about = "Its Markdown.", .example = "# Acme\n\nFounded in 1999." },
+	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was written first." },
+	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was written last." },
+	{ 0 },
+};
+
+static const struct field whole[] = { ANSWER_BEGIN, ANSWER_DESCRIPTION, ANSWER_END, { 0 } };
+
+static const struct field with_documents[] = {
+	ANSWER_BEGIN,
+	ANSWER_DESCRIPTION,
+	ANSWER_END,
+	{ .name = "documents", .type = FIELD_ARRAY, .fields = document, .optional = true,
+	    .about = "Its documents; only with include=documents." },
+	{ 0 },
+};
+
+static const struct field listed[] = {
+	ANSWER_BEGIN,
+	ANSWER_END,
+	{ .name = "rank", .type = FIELD_NUMBER, .optional = true, .about = "How well it matches; only in a search." },
+	{ .name = "snippet", .type = FIELD_TEXT, .optional = true,
+	    .about = "Where it matches, as HTML: matches in <mark>, all else escaped; only in a search." },
 	{ 0 },
 };
 
@@ -65,6 +118,8 @@ static const struct field one_query[] = {
 	"(SELECT coalesce(string_agg(d.xmin::text, '.' ORDER BY d.document_type), '')"                                 \
 	" FROM public.documents d WHERE d.application_id = a.id)"
 
+#define QUERY "(SELECT jobforge.search_query($6))"
+
 /* The six filters, $1 to $6; one that is NULL lets all rows through. Contains is strpos, so that % and _ are plain. */
 #define FILTERS                                                                                                   \
 	"($1::public.application_status_type[] IS NULL OR a.status = ANY ($1))"                                        \
@@ -74,7 +129,10 @@ static const struct field one_query[] = {
 	" AND ($5::timestamptz IS NULL OR a.created_at < $5)"                                                          \
 	" AND ($6::text IS NULL OR strpos(lower(a.company_name), lower($6)) > 0"                                       \
 	" OR strpos(lower(a.role_title), lower($6)) > 0"                                                               \
-	" OR a.search @@ plainto_tsquery('pg_catalog.english', jobforge.search_text($6)))"
+	" OR a.search @@ " QUERY ")"
+#define RANK                                                                                                      \
+	"(ts_rank(a.search, " QUERY ") + (strpos(lower(a.company_name), lower($6)) > 0)::int"                          \
+	" + (strpos(lower(a.role_title), lower($6)) > 0)::int)::real"
 
 /* Each parameter an array, a row an element; a microsecond apart, so that their order stays what it was. */
 #define INSERT_ALL                                                                                                \
@@ -89,7 +147,21 @@ static const struct field one_query[] = {
 
 #define LIST "SELECT " LISTED " FROM public.applications a "
 
-/* The four statements of one order: `expr` is what is sorted by, `cast` its type, `dir` and `cmp` which way. */
+/* The page is chosen first: only its rows are searched for what to show. */
+#define SEARCHED_PAGE(condition, expr, dir, limits)                                                               \
+	"SELECT " LISTED ", a.rank, jobforge.search_snippet(a.job_description, " QUERY ") AS snippet"                  \
+	" FROM (SELECT * FROM (SELECT " LISTED ", a.job_description, " RANK " AS rank FROM public.applications a"      \
+	" WHERE " FILTERS ") a " condition " ORDER BY " expr " " dir ", a.id " dir " " limits ") a"                    \
+	" ORDER BY " expr " " dir ", a.id " dir
+
+/* The statements of one order: `expr` is what is sorted by, `cast` its type, `dir` and `cmp` which way. */
+#define SEARCHED(id, expr, cast, dir, cmp)                                                                        \
+	[LIST_##id##_FIRST_SEARCHED] = { "applications_" #id "_first_searched",                                        \
+		SEARCHED_PAGE("", expr, dir, "LIMIT $7::text::int OFFSET $8::text::int"), 8 },                          \
+	[LIST_##id##_AFTER_SEARCHED] = { "applications_" #id "_after_searched",                                        \
+		SEARCHED_PAGE("WHERE (" expr ", a.id) " cmp " ($7::" cast ", $8::uuid)", expr, dir,                     \
+		    "LIMIT $9::text::int"),                                                                              \
+		9 }
 #define ORDER(id, expr, cast, dir, cmp)                                                                           \
 	[LIST_##id##_FIRST] = { "applications_" #id "_first",                                                          \
 		LIST "ORDER BY " expr " " dir ", a.id " dir " LIMIT $1::text::int OFFSET $2::text::int", 2 },           \
@@ -101,12 +173,15 @@ static const struct field one_query[] = {
 		     " LIMIT $7::text::int OFFSET $8::text::int", 8 },                                                   \
 	[LIST_##id##_AFTER_FILTERED] = { "applications_" #id "_after_filtered",                                        \
 		LIST "WHERE " FILTERS " AND (" expr ", a.id) " cmp " ($7::" cast ", $8::uuid)"                          \
-		     " ORDER BY " expr " " dir ", a.id " dir " LIMIT $9::text::int", 9 }
+		     " ORDER BY " expr " " dir ", a.id " dir " LIMIT $9::text::int", 9 },                                 \
+	SEARCHED(id, expr, cast, dir, cmp)
 
 /* Upper and lower case side by side, accents where readers look for them. */
 #define BY_COMPANY "a.company_name COLLATE pg_catalog.\"und-x-icu\""
 
-#define ORDER_IDS(id) LIST_##id##_FIRST, LIST_##id##_AFTER, LIST_##id##_FIRST_FILTERED, LIST_##id##_AFTER_FILTERED
+#define SEARCHED_IDS(id) LIST_##id##_FIRST_SEARCHED, LIST_##id##_AFTER_SEARCHED
+#define ORDER_IDS(id) \
+	LIST_##id##_FIRST, LIST_##id##_AFTER, LIST_##id##_FIRST_FILTERED, LIST_##id##_AFTER_FILTERED, SEARCHED_IDS(id)
 
 enum {
 	CREATE,
@@ -127,7 +202,8 @@ enum {
 	ORDER_IDS(company_asc),
 	ORDER_IDS(company_desc),
 	ORDER_IDS(priority_asc),
-	ORDER_IDS(priority_desc)
+	ORDER_IDS(priority_desc),
+	SEARCHED_IDS(rank_desc)
 };
 
 const struct db_statement application_statements[] = {
@@ -177,13 +253,15 @@ const struct db_statement application_statements[] = {
 	ORDER(company_desc, BY_COMPANY, "text", "DESC", "<"),
 	ORDER(priority_asc, "a.priority_level", "public.priority_level_type", "ASC", ">"),
 	ORDER(priority_desc, "a.priority_level", "public.priority_level_type", "DESC", "<"),
+	SEARCHED(rank_desc, "a.rank", "real", "DESC", "<"),
 	{ 0 },
 };
 
 #define STATEMENT(index) (&application_statements[index])
+#define SEARCHED_PAIR(id) { STATEMENT(LIST_##id##_FIRST_SEARCHED), STATEMENT(LIST_##id##_AFTER_SEARCHED) }
 #define ORDER_ROW(column, sign, id)                                                                               \
 	{ sign column, column, { STATEMENT(LIST_##id##_FIRST), STATEMENT(LIST_##id##_AFTER) },                          \
-	    { STATEMENT(LIST_##id##_FIRST_FILTERED), STATEMENT(LIST_##id##_AFTER_FILTERED) }, { 0 } }
+	    { STATEMENT(LIST_##id##_FIRST_FILTERED), STATEMENT(LIST_##id##_AFTER_FILTERED) }, SEARCHED_PAIR(id) }
 
 static const struct list_order orders[] = {
 	ORDER_ROW("created_at", "-", created_desc),
@@ -194,26 +272,28 @@ static const struct list_order orders[] = {
 	ORDER_ROW("company_name", "", company_asc),
 	ORDER_ROW("priority_level", "-", priority_desc),
 	ORDER_ROW("priority_level", "", priority_asc),
+	{ .name = "-rank", .key = "rank", .searched = SEARCHED_PAIR(rank_desc) },
 	{ 0 },
 };
 
 static const struct list list = {
 	.name = "applications",
 	.orders = orders,
+	.search = "q",
 	.count = STATEMENT(COUNT),
 	.count_filtered = STATEMENT(COUNT_FILTERED),
 	.sheet = STATEMENT(SHEET),
 };
 
 const struct endpoint application_endpoints[] = {
-	{ .method = HTTP_GET, .path = API "/applications", .answer = ANSWER_LIST, .query = filters, .list = &list,
-	    .about = "Lists the user's applications." },
-	{ .method = HTTP_GET, .path = API "/applications/{id}", .query = one_query, .statement = STATEMENT(GET),
+	{ .method = HTTP_GET, .path = API "/applications", .answer = ANSWER_LIST, .answers = listed, .query = filters,
+	    .list = &list, .about = "Lists and searches the user's applications, without their description." },
+	{ .method = HTTP_GET, .path = API "/applications/{id}", .answers = with_documents, .query = one_query, .statement = STATEMENT(GET),
 	    .include = STATEMENT(GET_WITH_DOCUMENTS), .about = "Reads an application." },
-	{ .method = HTTP_POST, .path = API "/applications", .answer = ANSWER_CREATED, .body = body,
+	{ .method = HTTP_POST, .path = API "/applications", .answer = ANSWER_CREATED, .answers = whole, .body = body,
 	    .statement = STATEMENT(CREATE), .bulk = STATEMENT(CREATE_BULK), .sheet = STATEMENT(CREATE_SHEET),
 	    .about = "Creates an application, or with an array up to 500, all or none." },
-	{ .method = HTTP_PATCH, .path = API "/applications/{id}", .body = body, .statement = STATEMENT(UPDATE),
+	{ .method = HTTP_PATCH, .path = API "/applications/{id}", .answers = whole, .body = body, .statement = STATEMENT(UPDATE),
 	    .exists = STATEMENT(LOCK), .about = "Changes an application." },
 	{ .method = HTTP_DELETE, .path = API "/applications/{id}", .answer = ANSWER_EMPTY,
 	    .statement = STATEMENT(DELETE), .exists = STATEMENT(LOCK),

@@ -16,6 +16,8 @@ APPLICATION = {"company_name": "Acme", "role_title": "Engineer", "job_descriptio
                "job_url": "https://example.com/1", "location": "Berlin", "priority_level": "high"}
 
 DOCUMENT = {"ids": {"id": "application"}, "words": {"document_type": "research_report"}}
+RESUME = {"name": "General", "content": "What was done, where, and how well, in more than a hundred characters. " * 2,
+          "focus_area": "management", "is_primary": True}
 EMBEDDING = [1, -0.5, 1e-3] + [0.25] * 1533
 EXPORT = {"format": "jobforge-export", "version": 1, "exported_at": "2026-01-31T12:00:00.000000Z", "user": {},
           "resumes": [], "applications": [], "documents": [], "embeddings": []}
@@ -45,6 +47,11 @@ EXAMPLES = {
     "DELETE /applications/{id}/documents/{document_type}/embedding": DOCUMENT,
     "POST /documents/similar": {"body": lambda user: {"embedding": EMBEDDING, "limit": 50}},
     "GET /documents": {"query": "?q=Secret&document_type=research_report&count=exact"},
+    "GET /resumes": {"query": "?q=Secret&focus_area=other&count=exact"},
+    "POST /resumes": {"body": lambda user: RESUME},
+    "GET /resumes/{id}": {"ids": {"id": "resume"}},
+    "PATCH /resumes/{id}": {"ids": {"id": "resume"}, "body": lambda user: RESUME},
+    "DELETE /resumes/{id}": {"ids": {"id": "resume"}},
     "GET /me/export": {},
     "POST /me/import": {"body": lambda user: {**EXPORT, "user": user.get("/me").json()}, "streamed": True},
     "GET /healthz": {},
@@ -60,7 +67,9 @@ def owned(user):
     document = user.put(f"/applications/{application['id']}/documents/research_report",
                         {"content": "Secret report of " + user.email}).ok(201)
     user.put(f"/applications/{application['id']}/documents/research_report/embedding", {"embedding": EMBEDDING}).ok(201)
-    return {"application": application["id"], "document": document["id"]}
+    resume = user.post("/resumes", {**RESUME, "name": "Secret Resume of " + user.email,
+                                    "content": "Secret " * 20 + "of " + user.email}).ok(201)
+    return {"application": application["id"], "document": document["id"], "resume": resume["id"]}
 
 
 def fill(path, line, ids):

@@ -119,6 +119,8 @@ static const struct field listed[] = {
 	" FROM public.documents d WHERE d.application_id = a.id)"
 
 #define QUERY "(SELECT jobforge.search_query($6))"
+/* Ranked by any of the words: what all of them together weigh takes time by the square of their number and places. */
+#define WORDS "(SELECT jobforge.search_any(jobforge.search_query($6)))"
 
 /* The six filters, $1 to $6; one that is NULL lets all rows through. Contains is strpos, so that % and _ are plain. */
 #define FILTERS                                                                                                   \
@@ -131,7 +133,7 @@ static const struct field listed[] = {
 	" OR strpos(lower(a.role_title), lower($6)) > 0"                                                               \
 	" OR a.search @@ " QUERY ")"
 #define RANK                                                                                                      \
-	"(ts_rank(a.search, " QUERY ") + (strpos(lower(a.company_name), lower($6)) > 0)::int"                          \
+	"(ts_rank(a.search, " WORDS ") + (strpos(lower(a.company_name), lower($6)) > 0)::int"                          \
 	" + (strpos(lower(a.role_title), lower($6)) > 0)::int)::real"
 
 /* Each parameter an array, a row an element; a microsecond apart, so that their order stays what it was. */
@@ -289,7 +291,8 @@ const struct endpoint application_endpoints[] = {
 	{ .method = HTTP_GET, .path = API "/applications", .answer = ANSWER_LIST, .answers = listed, .query = filters,
 	    .list = &list, .about = "Lists and searches the user's applications, without their description." },
 	{ .method = HTTP_GET, .path = API "/applications/{id}", .answers = with_documents, .query = one_query, .statement = STATEMENT(GET),
-	    .include = STATEMENT(GET_WITH_DOCUMENTS), .about = "Reads an application." },
+	    .include = STATEMENT(GET_WITH_DOCUMENTS), .entity = "ApplicationWithDocuments",
+	    .about = "Reads an application." },
 	{ .method = HTTP_POST, .path = API "/applications", .answer = ANSWER_CREATED, .answers = whole, .body = body,
 	    .statement = STATEMENT(CREATE), .bulk = STATEMENT(CREATE_BULK), .sheet = STATEMENT(CREATE_SHEET),
 	    .about = "Creates an application, or with an array up to 500, all or none." },

@@ -9,7 +9,7 @@
 #define URL "^[Hh][Tt][Tt][Pp][Ss]?://[^\\u0000- /$.?#\\u007f][^\\u0000- \\u007f]+$"
 #define VISIBLE "^[!-~]+$"
 
-#define SINGLE_MAX "3.4028234663852886e38"
+#define SINGLE_MAX "3.4028235e38" /* as the largest single is written */
 
 enum { EMAIL_MAX = 255 };
 
@@ -37,7 +37,7 @@ fieldschema_example_text(const struct field *field)
 	case FIELD_BOOL:
 		return "true";
 	case FIELD_INTEGER:
-		return field->max > field->min ? "20" : "1";
+		return "20";
 	case FIELD_NUMBER:
 		return "0.5";
 	case FIELD_TIME:
@@ -45,7 +45,7 @@ fieldschema_example_text(const struct field *field)
 	case FIELD_TOKEN:
 		return "q3Zk8Xw1";
 	default:
-		return field->min > 10 ? lorem : "Some text";
+		return (size_t)field->min < sizeof("Some text") ? "Some text" : lorem;
 	}
 }
 
@@ -204,7 +204,7 @@ static void
 write_number(struct writer *writer, const struct field *field)
 {
 	write_type(writer, field->type == FIELD_INTEGER ? "integer" : "number", field->nullable);
-	if (field->max == field->min)
+	if (field->min == 0 && field->max == 0)
 		return;
 	writer_integer(writer, "minimum", field->min);
 	writer_integer(writer, "maximum", field->max);

@@ -110,6 +110,9 @@ write_headers(struct writer *writer)
 
 /* ---- problems ---- */
 
+/* What no operation gives by itself. */
+static const enum problem general_problems[] = { PROBLEM_METHOD_NOT_ALLOWED, PROBLEM_MISDIRECTED };
+
 static const struct field fault_fields[] = {
 	{ .name = "pointer", .type = FIELD_TEXT, .about = "Where in the body: a JSON pointer (RFC 6901).", .example = "/email" },
 	{ .name = "detail", .type = FIELD_TEXT, .about = "What is wrong there.", .example = "must be an email address" },
@@ -174,6 +177,12 @@ write_default_response(struct writer *writer)
 	writer_object(writer, "application/problem+json");
 	writer_object(writer, "schema");
 	writer_string(writer, "$ref", "#/components/schemas/Problem");
+	writer_end(writer);
+	writer_object(writer, "examples");
+	for (size_t i = 0; i < COUNT_OF(general_problems); i++) {
+		const char *slug = problem_kind(general_problems[i])->slug;
+		openapi_write_reference(writer, slug, "examples", slug);
+	}
 	writer_end(writer);
 	writer_end(writer);
 	writer_end(writer);

@@ -25,7 +25,6 @@ static const struct problem_kind kinds[PROBLEM_COUNT] = {
 	    "This address does not take this method; Allow lists those it takes." },
 	[PROBLEM_NOT_ACCEPTABLE] = { 406, "not-acceptable", "Not acceptable", "This resource has no form that Accept takes." },
 	[PROBLEM_EMAIL_TAKEN] = { 409, "email-taken", "Email taken", "An account with this email exists." },
-	[PROBLEM_CONFLICT] = { 409, "conflict", "Conflict", "The change conflicts with what is stored." },
 	[PROBLEM_PHASE_ORDER] = { 409, "phase-order", "Out of order", "Documents follow one another: research, resume, letter." },
 	[PROBLEM_NOT_EMPTY] = { 409, "not-empty", "Account not empty",
 	    "An import goes into an account without applications and resumes." },

@@ -87,7 +87,8 @@ read_body(struct request *request, struct request_stream *stream, struct arena *
 
 	if (stream->length > body_limit(request)) {
 		request->fault = REQUEST_TOO_LARGE;
-		if (stream->length <= REQUEST_SHEET_BODY_MAX)
+		request->unread = stream->length > REQUEST_SHEET_BODY_MAX;
+		if (!request->unread)
 			request_drain(stream);
 		return;
 	}
@@ -99,6 +100,7 @@ read_body(struct request *request, struct request_stream *stream, struct arena *
 	/* libfcgi must have seen the end of the stream before the connection's next request. */
 	else if (fcgi_read(stream->conn, trash, sizeof(trash)) != 0)
 		request->fault = REQUEST_TOO_LARGE;
+	request->unread = request->fault != REQUEST_COMPLETE;
 }
 
 /* Whether the length is one that any address takes. */
@@ -143,6 +145,7 @@ request_read(struct request *request, struct fcgi *conn, struct arena *arena, bo
 	take_id(request, parameters.request_id);
 	if (!take_length(&stream, parameters.content_length)) {
 		request->fault = REQUEST_TOO_LARGE;
+		request->unread = true;
 	} else if (streamed) {
 		request->stream = arena_alloc(arena, sizeof(stream));
 		*request->stream = stream;

@@ -18,7 +18,7 @@ enum {
 
 enum request_fault {
 	REQUEST_COMPLETE = 0,
-	REQUEST_TOO_LARGE, /* the body was not read: the connection cannot be kept */
+	REQUEST_TOO_LARGE,
 	REQUEST_CUT_OFF    /* the body ended before its Content-Length */
 };
 
@@ -47,6 +47,7 @@ struct request {
 	struct slice body;
 	struct request_stream *stream; /* instead of `body`, for the bulk pool */
 	enum request_fault fault;
+	bool unread; /* some of the body is left on the connection, which cannot be kept */
 };
 
 /* Reads the request that fcgi_receive() announced. Slices point into the connection's parameters and the arena: valid

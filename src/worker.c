@@ -116,7 +116,7 @@ serve(struct loop *loop, struct fcgi *conn)
 	if (!loop->response.broken)
 		response_send(&loop->response, &request, conn);
 	/* Without the end of the request nginx knows that the answer is not whole. */
-	bool whole = !loop->response.broken && request.fault == REQUEST_COMPLETE;
+	bool whole = !loop->response.broken && !request.unread;
 	int kept = loop->response.broken ? -1 : fcgi_finish(conn);
 	log_request(loop, &call, &times);
 	arena_reset(loop->arena);

@@ -249,8 +249,11 @@ answer_row(struct call *call, const struct db_result *result, const struct repre
 	if (call->endpoint->answer == ANSWER_EMPTY)
 		return answer_empty(call);
 	answer_row_as(call, result, form);
-	if (call->endpoint->answer == ANSWER_PUT && slice_is(db_get(result, 0, "_created"), "t"))
+	if (call->endpoint->answer == ANSWER_PUT && slice_is(db_get(result, 0, "_created"), "t")) {
+		struct slice path = call->request->path;
+		response_header(call->response, "Location", "%.*s", (int)path.len, path.data);
 		call->response->status = 201;
+	}
 	return call->response->status;
 }
 

@@ -74,8 +74,10 @@ static const struct field listed[] = {
 
 #define OF_TYPE "($1::public.document_type_enum[] IS NULL OR d.document_type = ANY ($1))"
 #define QUERY "(SELECT jobforge.search_query($2))"
+/* Ranked by any of the words: what all of them together weigh takes time by the square of their number and places. */
+#define WORDS "(SELECT jobforge.search_any(jobforge.search_query($2)))"
 #define FILTERS OF_TYPE " AND ($2::text IS NULL OR d.search @@ " QUERY ")"
-#define RANK "ts_rank(d.search, " QUERY ")"
+#define RANK "ts_rank(d.search, " WORDS ")"
 
 /* The page is chosen first: only its rows are joined, ranked and searched for what to show. */
 #define PLAIN_PAGE(condition, expr, dir, limits)                                                                  \

@@ -60,11 +60,13 @@ static const struct field listed[] = {
 
 /* The two filters, $1 and $2; one that is NULL lets all rows through. Contains is strpos, so that % and _ are plain. */
 #define QUERY "(SELECT jobforge.search_query($2))"
+/* Ranked by any of the words: what all of them together weigh takes time by the square of their number and places. */
+#define WORDS "(SELECT jobforge.search_any(jobforge.search_query($2)))"
 #define CONTAINS "strpos(lower(r.name), lower($2)) > 0"
 #define FILTERS                                                                                                   \
 	"($1::public.focus_area_type[] IS NULL OR r.focus_area = ANY ($1))"                                            \
 	" AND ($2::text IS NULL OR " CONTAINS " OR r.search @@ " QUERY ")"
-#define RANK "(ts_rank(r.search, " QUERY ") + (" CONTAINS ")::int)::real"
+#define RANK "(ts_rank(r.search, " WORDS ") + (" CONTAINS ")::int)::real"
 
 #define PAGE(condition, expr, dir, limits)                                                                        \
 	"SELECT " LISTED " FROM public.user_resumes r " condition " ORDER BY " expr " " dir ", r.id " dir " " limits

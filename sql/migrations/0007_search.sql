@@ -90,7 +90,7 @@ AS $$
 DECLARE
 	v_options CONSTANT text :=
 		E'StartSel="\x06", StopSel="\x07", MaxFragments=2, MinWords=8, MaxWords=30, FragmentDelimiter=" … "';
-	v_size CONSTANT integer := 16384;
+	v_size integer := 4096;
 	v_overlap CONSTANT integer := 300; -- a passage stands in one of two pieces
 	v_any CONSTANT tsquery := jobforge.search_any(p_query);
 	-- Stemming changes the last letters of a word.
@@ -114,7 +114,7 @@ BEGIN
 				v_piece := left(v_piece, -100) || regexp_replace(right(v_piece, 100), '\s\S*$', '');
 			END IF;
 			v_piece := jobforge.search_text(v_piece);
-			IF to_tsvector('pg_catalog.english', v_piece) @@ p_query THEN
+			IF p_query = v_any OR to_tsvector('pg_catalog.english', v_piece) @@ p_query THEN
 				v_found := ts_headline('pg_catalog.english', v_piece, p_query, v_options);
 				IF strpos(v_found, E'\x06') > 0 THEN
 					RETURN jobforge.search_marked(v_found);
@@ -127,9 +127,11 @@ BEGIN
 		END IF;
 		IF v_from + v_size <= v_length THEN
 			v_from := v_from + v_size - v_overlap;
+			v_size := least(2 * v_size, 16384); -- finding a piece costs something too
 		ELSIF v_part IS NULL AND v_begins <> '' THEN
 			v_begins := ''; -- a word that does not begin like its stem (dying, die): all pieces
 			v_from := 1;
+			v_size := 4096;
 		ELSE
 			EXIT;
 		END IF;

@@ -26,7 +26,9 @@ enum { LOCK, EMPTY, RESUMES, APPLICATIONS, DOCUMENTS, EMBEDDINGS };
 #define UPDATED_AT "coalesce(n.updated_at, now())"
 
 const struct db_statement import_statements[] = {
-	[LOCK] = { "import_lock", "SELECT 1 FROM public.users u FOR NO KEY UPDATE", 0 },
+	/* What the triggers do to a row that this transaction has inserted leaves its updated_at. */
+	[LOCK] = { "import_lock",
+	    "SELECT pg_catalog.set_config('app.importing', 'on', true) FROM public.users u FOR NO KEY UPDATE", 0 },
 	[EMPTY] = { "import_empty",
 	    "SELECT 1 WHERE NOT EXISTS (SELECT FROM public.applications) AND NOT EXISTS (SELECT FROM public.user_resumes)", 0 },
 	/* The primary one first: the trigger would make the first row primary, and then another. */
@@ -79,7 +81,7 @@ static const struct field resume_fields[] = {
 	{ .name = "is_primary", .type = FIELD_BOOL },
 	{ .name = "created_at", .type = FIELD_TIME },
 	{ .name = "updated_at", .type = FIELD_TIME },
-	{ .name = "id", .type = FIELD_UUID },
+	{ .name = "id", .type = FIELD_UUID, .required = true },
 	{ 0 },
 };
 
@@ -184,6 +186,16 @@ static int
 refuse(struct import *import, enum problem problem, const char *detail)
 {
 	return import->status = endpoint_problem(import->call, problem, detail);
+}
+
+/* Refuses the document for one of its own members. */
+static int
+refuse_member(struct import *import, struct slice name, const char *detail)
+{
+	struct call *call = import->call;
+
+	faults_add(&call->faults, field_unknown_pointer(call->arena, "", name), "%s", detail);
+	return refuse(import, PROBLEM_VALIDATION, NULL);
 }
 
 static int
@@ -293,7 +305,7 @@ check_embedding(struct import *import, struct value values[])
 }
 
 static const struct part parts[PART_COUNT] = {
-	[PART_RESUMES] = { "resumes", resume_fields, &import_statements[RESUMES], 6, 4, -1, NULL },
+	[PART_RESUMES] = { "resumes", resume_fields, &import_statements[RESUMES], 6, 4, 6, NULL },
 	[PART_APPLICATIONS] = { "applications", application_fields, &import_statements[APPLICATIONS], 9, 7, 9, NULL },
 	[PART_DOCUMENTS] = { "documents", document_fields, &import_statements[DOCUMENTS], 5, -1, 5, check_document },
 	[PART_EMBEDDINGS] = { "embeddings", embedding_fields, &import_statements[EMBEDDINGS], 3, -1, -1, check_embedding },
@@ -386,8 +398,7 @@ read_part(struct import *import, const struct part *part)
 	int more;
 
 	if (import->seen[part - parts])
-		return refuse(import, PROBLEM_VALIDATION,
-		    arena_printf(import->call->arena, "/%s occurs twice.", part->name));
+		return refuse_member(import, slice_of(part->name), "occurs twice");
 	import->seen[part - parts] = true;
 	import->part = part;
 	import->written = 0;
@@ -428,15 +439,16 @@ read_word(struct import *import, struct slice key)
 	bool version = slice_is(key, "version");
 
 	if (!format && !version && !slice_is(key, "exported_at") && !slice_is(key, "user"))
-		return refuse(import, PROBLEM_VALIDATION, "The document has a member that no export has.");
+		return refuse_member(import, key, "is not a member of an export");
 	if (json_stream_value(&import->stream, &text) < 0)
 		return refuse_stream(import);
 	const struct json *value = parse(import, text);
 	if (value == NULL)
 		return import->status;
-	if ((format && !is_format(value)) || (version && !is_version(value)))
-		return refuse(import, PROBLEM_VALIDATION,
-		    "This is no export of a version that can be read: /format must be \"jobforge-export\" and /version 1.");
+	if (format && !is_format(value))
+		return refuse_member(import, SLICE("format"), "must be \"jobforge-export\"");
+	if (version && !is_version(value))
+		return refuse_member(import, SLICE("version"), "must be 1: no other can be read");
 	import->has_format |= format;
 	import->has_version |= version;
 	arena_reset(import->batch);
@@ -452,6 +464,20 @@ read_member(struct import *import, struct slice key)
 	return read_word(import, key);
 }
 
+/* What was cut out of the document is noticed here, after what has been left in it. */
+static int
+check_members(struct import *import)
+{
+	if (!import->has_format)
+		return refuse_member(import, SLICE("format"), "is missing");
+	if (!import->has_version)
+		return refuse_member(import, SLICE("version"), "is missing");
+	for (int i = 0; i < PART_COUNT; i++)
+		if (!import->seen[i])
+			return refuse_member(import, slice_of(parts[i].name), "is missing");
+	return 0;
+}
+
 static int
 read_document(struct import *import)
 {
@@ -463,9 +489,7 @@ read_document(struct import *import)
 			return import->status;
 	if (more < 0)
 		return refuse_stream(import);
-	if (!import->has_format || !import->has_version)
-		return refuse(import, PROBLEM_VALIDATION, "/format and /version are missing: this is no export.");
-	return 0;
+	return check_members(import);
 }
 
 static size_t
@@ -554,11 +578,11 @@ static const struct field document[] = {
 	    .about = "Which version of it." },
 	{ .name = "exported_at", .type = FIELD_TIME, .about = "When it was made; passed over." },
 	{ .name = "user", .type = FIELD_OBJECT, .about = "Whose account it was; passed over." },
-	{ .name = "resumes", .type = FIELD_ARRAY, .fields = resume_fields, .about = "All resumes." },
-	{ .name = "applications", .type = FIELD_ARRAY, .fields = application_fields, .about = "All applications." },
-	{ .name = "documents", .type = FIELD_ARRAY, .fields = document_fields,
+	{ .name = "resumes", .type = FIELD_ARRAY, .required = true, .fields = resume_fields, .about = "All resumes." },
+	{ .name = "applications", .type = FIELD_ARRAY, .required = true, .fields = application_fields, .about = "All applications." },
+	{ .name = "documents", .type = FIELD_ARRAY, .required = true, .fields = document_fields,
 	    .about = "All documents; application_id is the id of one of the applications before them." },
-	{ .name = "embeddings", .type = FIELD_ARRAY, .fields = embedding_fields,
+	{ .name = "embeddings", .type = FIELD_ARRAY, .required = true, .fields = embedding_fields,
 	    .about = "All embeddings; document_id is the id of one of the documents before them." },
 	{ 0 },
 };

@@ -373,9 +373,8 @@ find_field(const struct field fields[], struct slice name)
 	return NULL;
 }
 
-/* The client's own key in a pointer, escaped as RFC 6901 has it and cut, since the client may send anything. */
-static const char *
-unknown_pointer(struct arena *arena, const char *prefix, struct slice key)
+const char *
+field_unknown_pointer(struct arena *arena, const char *prefix, struct slice key)
 {
 	enum { KEY_SHOWN = 64 };
 	struct buffer out = { 0 };
@@ -409,7 +408,7 @@ field_read_body(struct arena *arena, const struct field fields[], const struct j
 	while (json_next(object, &member)) {
 		const struct field *field = find_field(fields, member.key);
 		if (field == NULL) {
-			faults_add(faults, unknown_pointer(arena, prefix, member.key), "is not a field that can be set");
+			faults_add(faults, field_unknown_pointer(arena, prefix, member.key), "is not a field that can be set");
 			continue;
 		}
 		const char *pointer = arena_printf(arena, "%s/%s", prefix, field->name);

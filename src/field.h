@@ -68,6 +68,9 @@ void field_read_body(struct arena *arena, const struct field fields[], const str
 int field_read_text(struct arena *arena, const struct field *field, struct slice text, const char **out,
     const char **error) MUST_CHECK;
 
+/* `prefix`/<key> for a key of the client's own, escaped as RFC 6901 has it and cut, since the client may send anything. */
+const char *field_unknown_pointer(struct arena *arena, const char *prefix, struct slice key);
+
 /* The array literal of PostgreSQL ('{"a","b",NULL}') for `count` texts. */
 const char *field_array(struct arena *arena, const char *const texts[], int count);
 

@@ -598,7 +598,7 @@ class Stack:
         """What every table holds but the counted login attempts: a number of rows and a checksum each."""
         counts = [f"SELECT '{table}', count(*), md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {table} t"
                   for table in self.tables() if table not in COUNTERS]
-        return self.sql(" UNION ALL ".join(counts))
+        return sorted(self.sql(" UNION ALL ".join(counts)))
 
     def raw(self, data, https=False, timeout=10):
         """Sends bytes as they are and returns every byte of the answer until the other side closes or is silent."""

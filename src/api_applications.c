@@ -58,9 +58,9 @@ static const struct field one_query[] = {
 	{ .name = "location", .type = FIELD_TEXT, .nullable = true, .about = "Where the job is.", .example = "Berlin" }, \
 	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priorities, .about = "How much it matters." },      \
 	{ .name = "status", .type = FIELD_ENUM, .choices = statuses, .about = "How far its documents are." },          \
-	{ .name = "research_completed", .type = FIELD_BOOL, .about = "Whether it has a research report." },            \
-	{ .name = "resume_optimized", .type = FIELD_BOOL, .about = "Whether it has an optimised resume." },            \
-	{ .name = "cover_letter_generated", .type = FIELD_BOOL, .about = "Whether it has a cover letter." },           \
+	{ .name = "research_completed", .type = FIELD_BOOL, .about = "Whether it has a research report.", .example = "false" },            \
+	{ .name = "resume_optimized", .type = FIELD_BOOL, .about = "Whether it has an optimised resume.", .example = "false" },            \
+	{ .name = "cover_letter_generated", .type = FIELD_BOOL, .about = "Whether it has a cover letter.", .example = "false" },           \
 	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was created." },                                 \
 	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was changed last." }
 #define ANSWER_DESCRIPTION                                                                                        \

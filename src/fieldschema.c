@@ -15,8 +15,8 @@ enum { EMAIL_MAX = 255 };
 
 /* ---- examples ---- */
 
-static const char lorem[] = "We look for somebody who likes to build things that last, and to say how they are built, in a small team "
-			    "that writes more than it meets. You bring some years of experience and an open mind.";
+static const char lorem[] = "We look for somebody who likes to build things that last, and to say how they are built, "
+			    "in a small team that writes more than it meets. You bring some years of experience and an open mind.";
 
 const char *
 fieldschema_example_text(const struct field *field)
@@ -90,7 +90,8 @@ write_example(struct writer *writer, const char *name, const struct field *field
 }
 
 void
-fieldschema_write_example(struct writer *writer, const char *name, const struct field fields[], enum fieldschema_use use)
+fieldschema_write_example(struct writer *writer, const char *name, const struct field fields[],
+    enum fieldschema_use use)
 {
 	bool chosen = false;
 
@@ -342,7 +343,8 @@ write_object_members(struct writer *writer, const struct field fields[], enum fi
 }
 
 void
-fieldschema_write_object(struct writer *writer, const char *name, const struct field fields[], enum fieldschema_use use)
+fieldschema_write_object(struct writer *writer, const char *name, const struct field fields[],
+    enum fieldschema_use use)
 {
 	writer_object(writer, name);
 	write_object_members(writer, fields, use);

@@ -18,10 +18,12 @@ enum fieldschema_use {
 void fieldschema_write(struct writer *writer, const char *name, const struct field *field, enum fieldschema_use use);
 
 /* The schema of an object of these fields and no others. */
-void fieldschema_write_object(struct writer *writer, const char *name, const struct field fields[], enum fieldschema_use use);
+void fieldschema_write_object(struct writer *writer, const char *name, const struct field fields[],
+    enum fieldschema_use use);
 
 /* An object that is valid against it. */
-void fieldschema_write_example(struct writer *writer, const char *name, const struct field fields[], enum fieldschema_use use);
+void fieldschema_write_example(struct writer *writer, const char *name, const struct field fields[],
+    enum fieldschema_use use);
 
 /* The example of one field as text: its own, or one that its type gives. For types that have a text. */
 const char *fieldschema_example_text(const struct field *field);

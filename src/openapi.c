@@ -10,11 +10,13 @@
 
 static const char about[] =
     "JobForge keeps job applications, the documents written for each, resumes, and embeddings of the documents.\n\n"
-    "- **Who.** `Authorization: Bearer <access token>`, from register, login or refresh. Another user's row does not exist: 404.\n"
-    "- **Errors** are `application/problem+json` (RFC 9457); 422 lists every fault in `errors`, each with a JSON pointer.\n"
+    "- **Who.** `Authorization: Bearer <access token>`, from register, login or refresh. Another user's row does "
+    "not exist: 404.\n"
+    "- **Errors** are `application/problem+json` (RFC 9457); 422 lists every fault in `errors`, each with a JSON "
+    "pointer.\n"
     "- **Bodies** are JSON in UTF-8, at most 1 MiB (64 KiB under `auth/`). Unknown fields and U+0000 are refused.\n"
-    "- **Versions.** A single resource has a strong `ETag`: `If-None-Match` asks again for the price of a 304, `If-Match` "
-    "changes only what was read, else 412.\n"
+    "- **Versions.** A single resource has a strong `ETag`: `If-None-Match` asks again for the price of a 304, "
+    "`If-Match` changes only what was read, else 412.\n"
     "- **Retries.** A creation with an `Idempotency-Key` can be sent again for 24 hours and happens once.\n"
     "- **Lists** come in pages: `cursor` takes `next` of the page before, and rows that come and go shift nothing.\n"
     "- **Methods.** HEAD goes wherever GET does; OPTIONS and a 405 tell by `Allow` what an address takes.\n"
@@ -114,7 +116,8 @@ write_headers(struct writer *writer)
 static const enum problem general_problems[] = { PROBLEM_METHOD_NOT_ALLOWED, PROBLEM_MISDIRECTED };
 
 static const struct field fault_fields[] = {
-	{ .name = "pointer", .type = FIELD_TEXT, .about = "Where in the body: a JSON pointer (RFC 6901).", .example = "/email" },
+	{ .name = "pointer", .type = FIELD_TEXT, .about = "Where in the body: a JSON pointer (RFC 6901).",
+	    .example = "/email" },
 	{ .name = "detail", .type = FIELD_TEXT, .about = "What is wrong there.", .example = "must be an email address" },
 	{ 0 },
 };

@@ -41,6 +41,16 @@ write_path_parameters(struct writer *writer, const struct endpoint *endpoint)
 	}
 }
 
+static const char *
+sort_about(const struct list *list, const struct field *field)
+{
+	if (list->search == NULL)
+		return field->about;
+	return list->search_order == NULL
+	    ? "The order; '-' is descending. -rank, the best match first, is there in a search only."
+	    : "The order; '-' is descending. -rank, the best match first, is there in a search only, and its default.";
+}
+
 /* The orders of a list, as the values of its parameter `sort`. */
 static void
 write_sort(struct writer *writer, const struct list *list, const struct field *field)
@@ -48,8 +58,7 @@ write_sort(struct writer *writer, const struct list *list, const struct field *f
 	writer_object(writer, NULL);
 	writer_string(writer, "name", field->name);
 	writer_string(writer, "in", "query");
-	writer_string(writer, "description",
-	    list->search == NULL ? field->about : "The order; '-' is descending. -rank, the best match first, goes with q alone.");
+	writer_string(writer, "description", sort_about(list, field));
 	writer_object(writer, "schema");
 	writer_string(writer, "type", "string");
 	writer_array(writer, "enum");
@@ -106,7 +115,7 @@ is_body_required(const struct endpoint *endpoint)
 	if (endpoint->method != HTTP_POST || endpoint->streamed != NULL)
 		return true;
 	for (; fields->name != NULL; fields++)
-		if (fields->required)
+		if (fields->required || fields->either)
 			return true;
 	return false;
 }

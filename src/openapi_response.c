@@ -81,9 +81,10 @@ write_page(struct writer *writer, const char *row)
 }
 
 static void
-write_rows(struct writer *writer, const char *name)
+write_rows(struct writer *writer, const char *name, const char *about)
 {
 	writer_object(writer, NULL);
+	writer_string(writer, "description", about);
 	writer_string(writer, "type", "object");
 	writer_object(writer, "properties");
 	openapi_write_array(writer, "data", name, 0);
@@ -105,10 +106,10 @@ write_created(struct writer *writer, const struct endpoint *endpoints, const str
 	writer_object(writer, "schema");
 	writer_array(writer, "oneOf");
 	openapi_write_reference(writer, NULL, "schemas", row);
-	write_rows(writer, row);
+	write_rows(writer, row, "All that an array created.");
 	if (endpoint->sheet != NULL && listed != NULL) {
 		openapi_row_answer_name(item, endpoints, listed);
-		write_rows(writer, item);
+		write_rows(writer, item, "All that a sheet created, as they are listed.");
 	}
 	writer_end(writer);
 	writer_end(writer);
@@ -161,8 +162,8 @@ write_success(struct writer *writer, const struct endpoint *endpoints, const str
 static void
 write_successes(struct writer *writer, const struct endpoint *endpoints, const struct endpoint *endpoint)
 {
-	static const char *const abouts[] = { [ANSWER_ROW] = "Done.", [ANSWER_CREATED] = "Created.", [ANSWER_PUT] = "Replaced.",
-		[ANSWER_LIST] = "A page.", [ANSWER_EMPTY] = "Done; there is nothing to say." };
+	static const char *const abouts[] = { [ANSWER_ROW] = "Done.", [ANSWER_CREATED] = "Created.",
+		[ANSWER_PUT] = "Replaced.", [ANSWER_LIST] = "A page.", [ANSWER_EMPTY] = "Done; there is nothing to say." };
 	static const int statuses[] = { [ANSWER_ROW] = 200, [ANSWER_CREATED] = 201, [ANSWER_PUT] = 200, [ANSWER_LIST] = 200,
 		[ANSWER_EMPTY] = 204 };
 

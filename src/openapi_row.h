@@ -35,7 +35,7 @@ const struct openapi_tag *openapi_row_tag(const struct endpoint *endpoint);
 /* The operation's id: "listApplications". It changes only with the method or the path. */
 void openapi_row_id(char out[OPENAPI_NAME], const struct endpoint *endpoint);
 
-/* The name of the schema of its body, and of a row of its answer, which is that of the first endpoint with the same table. */
+/* The name of the schema of its body, and of a row of its answer: that of the first endpoint with the same table. */
 void openapi_row_body_name(char out[OPENAPI_NAME], const struct endpoint *endpoint);
 void openapi_row_answer_name(char out[OPENAPI_NAME], const struct endpoint *endpoints, const struct endpoint *endpoint);
 

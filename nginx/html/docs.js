@@ -98,10 +98,10 @@ function code(text, label) {
 
 const range = (low, high, unit) => {
 	if (low === undefined && high === undefined) return "";
+	if (high === undefined) return low === 0 ? "" : `at least ${low.toLocaleString("en")} ${unit}`.trim();
 	const many = (count) => count.toLocaleString("en");
 	if (low === high) return `${many(low)} ${unit}`.trim();
 	if (low === undefined || low === 0) return `at most ${many(high)} ${unit}`.trim();
-	if (high === undefined) return `at least ${many(low)} ${unit}`.trim();
 	return `${many(low)} to ${many(high)} ${unit}`.trim();
 };
 
@@ -115,7 +115,9 @@ function typeOf(schema) {
 	let words = kind;
 	if (kind === "string") words = formats || whole.format || "string";
 	if (kind === "array") words = `array of ${nameOf(whole.items) ?? typeOf(whole.items)}`;
-	if (kind === "object" && nameOf(schema) !== undefined) words = nameOf(schema);
+	if (kind === "object") {
+		words = nameOf(schema) ?? `object of ${Object.entries(whole.properties ?? {}).map(([name, value]) => `${name}: ${typeOf(value)}`).join(", ")}`;
+	}
 	const bounds = [
 		range(whole.minLength, whole.maxLength, "characters"),
 		whole["x-max-bytes"] === undefined ? "" : range(whole["x-min-bytes"], whole["x-max-bytes"], "bytes"),
@@ -168,7 +170,8 @@ function schemaOf(schema, answered) {
 	const whole = follow(schema);
 	if (whole.oneOf !== undefined && whole.type === undefined) {
 		return whole.oneOf.map((branch, index) => make("div", { class: "branch" },
-			make("p", { class: "muted" }, index === 0 ? "Either " : "or ", make("strong", {}, typeOf(branch))), index === 0 && schemaOf(branch, answered)));
+			make("p", { class: "muted" }, index === 0 ? "Either " : "or ", make("strong", {}, typeOf(branch)),
+				index > 0 && follow(branch).description && `: ${follow(branch).description}`), index === 0 && schemaOf(branch, answered)));
 	}
 	const inner = below(whole, answered);
 	return [whole.description && make("p", { class: "muted" }, inline(whole.description)),

@@ -741,7 +741,7 @@ def test_invalid_media(client, operation):
         large = b'{"x":"' + b"x" * 1024 * 1024 + b'"}'
         assert client.send(operation, values, body=large, media="application/json").status == 413
     if operation["requestBody"]["required"]:
-        assert client.send(operation, values, body=b"", media=None).status in (400, 415)
+        assert client.send(operation, values, body=b"", media=None).status in (400, 415, 422)
 
 
 def bad_texts(schema):

@@ -130,6 +130,13 @@ def test_body_up_to_1_mib(stack, user, chunked):
     assert stack.snapshot() == before
 
 
+def test_body_that_is_too_large_leaves_the_connection_to_the_next(user):
+    for size in ((1 << 20) + 1, 3 << 20, 15 << 20):
+        for _ in range(3):
+            user.post("/applications", body=padded(APPLICATION, size)).problem(413)
+            user.post("/applications", APPLICATION).ok(201)
+
+
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_auth_body_up_to_64_kib(stack, user, chunked):
     body = {"email": user.email, "password": PASSWORD}

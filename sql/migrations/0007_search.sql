@@ -5,8 +5,8 @@
 SET LOCAL ROLE jobforge_owner;
 
 -- What full-text search reads. '<' begins what the parser takes for a tag, however far it goes; '_', '/', '~' and '@'
--- join words ("CI/CD" would be one word and not be found by "CI"). Each becomes a control character, which is a blank to
--- the parser and can be turned back where a text is shown; those that the text itself holds become spaces.
+-- join words ("CI/CD" would be one word and not be found by "CI"). Each becomes a control character, which is a blank
+-- to the parser and can be turned back where a text is shown; those that the text itself holds become spaces.
 -- Of words joined by other characters the parser tries again and again to make one: half a mebibyte of "a-1" took
 -- minutes, of "1a@" days. So a \x08 follows every sixteenth punctuation mark that no blank comes between.
 CREATE OR REPLACE FUNCTION jobforge.search_text(p_text text) RETURNS text
@@ -53,7 +53,8 @@ RETURN ARRAY(SELECT DISTINCT replace(replace(m.word[1], '''''', ''''), '\\', '\'
 -- The question which any of these words answers.
 CREATE FUNCTION jobforge.search_any(p_query tsquery) RETURNS tsquery
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN (SELECT coalesce(string_agg('''' || replace(replace(w.word, '\', '\\'), '''', '''''') || '''', ' | '), '')::tsquery
+RETURN (
+	SELECT coalesce(string_agg('''' || replace(replace(w.word, '\', '\\'), '''', '''''') || '''', ' | '), '')::tsquery
 	FROM unnest(jobforge.search_words(p_query)) AS w (word));
 
 -- What ts_headline() made of such text, as HTML: \x06 and \x07 around matches become <mark>, what search_text() did is
@@ -81,15 +82,15 @@ $$;
 -- Where a text answers a question, as HTML: one or two passages of up to thirty words, matches in <mark>, all else
 -- escaped. Its beginning where nothing of it does.
 --
--- Half a mebibyte is not parsed for that, but one piece of it after another, and of those only the ones in which a cheap
--- look finds how a word of the question begins. Words too far apart for a passage are shown where the first of them is.
+-- Half a mebibyte is not parsed for that, but one piece of it after another, and of those only the ones in which a
+-- cheap look finds how a word of the question begins. Words too far apart for a passage are shown where the first is.
 CREATE FUNCTION jobforge.search_snippet(p_text text, p_query tsquery) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 10000
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	v_options CONSTANT text :=
-		E'StartSel="\x06", StopSel="\x07", MaxFragments=2, MinWords=8, MaxWords=30, FragmentDelimiter=" … "';
+		E'StartSel="\x06", StopSel="\x07", MaxFragments=2, MinWords=8, MaxWords=30, ShortWord=0, FragmentDelimiter=" … "';
 	v_size integer := 4096;
 	v_overlap CONSTANT integer := 300; -- a passage stands in one of two pieces
 	v_any CONSTANT tsquery := jobforge.search_any(p_query);

@@ -6,7 +6,7 @@
 #include "request.h"
 #include "response.h"
 
-/* It is made anew for each request: that takes less than a millisecond, and no worker keeps what few ask for. */
+/* It is made anew for each request: that takes about a millisecond, and no worker keeps what few ask for. */
 static int
 handle_openapi(struct call *call)
 {

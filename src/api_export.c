@@ -10,18 +10,23 @@
  * The parts come in batches, by keyset, all of one snapshot, so that a worker holds one batch at a time, whatever the account
  * holds. Rows refer to rows of the parts before theirs. The order does not depend on ids, save where times are equal, and
  * an import makes no equal ones.
+ *
+ * What belongs to applications comes by applications, a few a batch; one without any is a row of NULLs. Each is looked up by
+ * its key: on tables without statistics the planner would rather make a bitmap of all the user's rows for every one.
  */
 enum { USER, RESUMES, APPLICATIONS, DOCUMENTS, EMBEDDINGS };
 
-#define AFTER_APPLICATION                                                                                         \
-	" WHERE (a.created_at, a.id) >= ($1::timestamptz, $2::uuid)"                                                   \
-	" AND (a.created_at, a.id, d.document_type) > ($1, $2, $3::public.document_type_enum)"                         \
-	" ORDER BY a.created_at, a.id, d.document_type"
-#define KEY_OF_APPLICATION "a.created_at AS _created_at, a.id AS _id, d.document_type AS _document_type"
+#define OF_APPLICATIONS(count, columns, rows)                                                                     \
+	"SELECT " columns ", a.created_at AS _created_at, a.id AS _id"                                                 \
+	" FROM (SELECT a.created_at, a.id FROM public.applications a WHERE (a.created_at, a.id) > ($1::timestamptz, $2::uuid)" \
+	" ORDER BY a.created_at, a.id LIMIT " count ") a LEFT JOIN LATERAL (" rows " WHERE d.application_id = a.id) r ON true" \
+	" ORDER BY a.created_at, a.id, r.document_type"
 
 const struct db_statement export_statements[] = {
-	[USER] = { "export_user", 
-	    "SELECT u.id, u.email, u.full_name, u.created_at, u.updated_at, now() AS _exported_at FROM public.users u", 0 },
+	[USER] = { "export_user",
+	    "SELECT u.id, u.email, u.full_name, u.created_at, u.updated_at, now() AS _exported_at,"
+	    " pg_catalog.set_config('enable_bitmapscan', 'off', true) AS _planned FROM public.users u",
+	    0 },
 	[RESUMES] = { "export_resumes",
 	    "SELECT r.id, r.name, r.content, r.focus_area, r.is_primary, r.created_at, r.updated_at,"
 	    " r.created_at AS _created_at, r.id AS _id FROM public.user_resumes r"
@@ -34,14 +39,13 @@ const struct db_statement export_statements[] = {
 	    " WHERE (a.created_at, a.id) > ($1::timestamptz, $2::uuid) ORDER BY a.created_at, a.id LIMIT 64",
 	    2 },
 	[DOCUMENTS] = { "export_documents",
-	    "SELECT d.id, d.application_id, d.document_type, d.content, d.created_at, d.updated_at, " KEY_OF_APPLICATION
-	    " FROM public.applications a JOIN public.documents d ON d.application_id = a.id" AFTER_APPLICATION " LIMIT 16",
-	    3 },
+	    OF_APPLICATIONS("8", "r.id, r.application_id, r.document_type, r.content, r.created_at, r.updated_at",
+		"SELECT d.* FROM public.documents d"),
+	    2 },
 	[EMBEDDINGS] = { "export_embeddings",
-	    "SELECT e.document_id, e.embedding::text::json AS embedding, e.created_at, " KEY_OF_APPLICATION
-	    " FROM public.applications a JOIN public.documents d ON d.application_id = a.id"
-	    " JOIN public.document_embeddings e ON e.document_id = d.id" AFTER_APPLICATION " LIMIT 64",
-	    3 },
+	    OF_APPLICATIONS("32", "r.document_id, r.embedding::text::json AS embedding, r.created_at",
+		"SELECT d.document_type, e.* FROM public.documents d JOIN public.document_embeddings e ON e.document_id = d.id"),
+	    2 },
 	{ 0 },
 };
 
@@ -59,10 +63,9 @@ static const struct {
 struct place {
 	char created_at[64];
 	char id[UUID_TEXT + 1];
-	char document_type[64];
 };
 
-static const struct place before_all = { "-infinity", "00000000-0000-0000-0000-000000000000", "research_report" };
+static const struct place before_all = { "-infinity", "00000000-0000-0000-0000-000000000000" };
 
 static void
 remember(char *out, size_t size, struct slice value)
@@ -78,7 +81,6 @@ move_place(struct place *place, const struct db_result *rows)
 
 	remember(place->created_at, sizeof(place->created_at), db_get(rows, last, "_created_at"));
 	remember(place->id, sizeof(place->id), db_get(rows, last, "_id"));
-	remember(place->document_type, sizeof(place->document_type), db_get(rows, last, "_document_type"));
 }
 
 /* Nothing of the answer may have gone when it becomes a problem; later it can only break off. */
@@ -101,7 +103,7 @@ write_part(struct call *call, struct arena *batch, const char *name, const struc
 
 	buffer_printf(out, ",\"%s\":[", name);
 	for (;;) {
-		const struct db_param params[] = { DB_TEXT(place.created_at), DB_TEXT(place.id), DB_TEXT(place.document_type) };
+		const struct db_param params[] = { DB_TEXT(place.created_at), DB_TEXT(place.id) };
 		db_send(call->service->db, statement, params);
 		struct db_reply reply = db_flush(call->service->db, batch);
 		if (reply.outcome != DB_OK)
@@ -110,6 +112,8 @@ write_part(struct call *call, struct arena *batch, const char *name, const struc
 		if (db_rows(rows) == 0)
 			break;
 		for (int row = 0; row < db_rows(rows); row++) {
+			if (db_value(rows, row, 0).data == NULL)
+				continue;
 			if (!first)
 				buffer_putc(out, ',');
 			first = false;

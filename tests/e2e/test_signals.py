@@ -99,7 +99,7 @@ def test_sighup_takes_a_changed_configuration(stack, user):
     assert user.get("/me").headers.get("Server-Timing") is None
     stack.write_conf(server_timing="on", api_workers=4)
     stack.reload()
-    wait_for(lambda: len(stack.workers()) == 5, 10, "five workers")
+    wait_for(lambda: len(stack.workers()) == 6, 10, "six workers")
     timing = user.get("/applications").headers["Server-Timing"]
     durations = re.fullmatch(r"auth;dur=([\d.]+), db;dur=([\d.]+), total;dur=([\d.]+)", timing).groups()
     auth, db, total = map(float, durations)

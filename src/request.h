@@ -10,7 +10,7 @@ struct fcgi;
 
 enum {
 	REQUEST_BODY_MAX = 1024 * 1024,
-	REQUEST_SHEET_BODY_MAX = 16 * 1024 * 1024, /* of text/csv */
+	REQUEST_SHEET_BODY_MAX = 8 * 1024 * 1024, /* of text/csv: indexing the words of more takes seconds */
 	REQUEST_BULK_BODY_MAX = 256 * 1024 * 1024,
 	REQUEST_AUTH_BODY_MAX = 64 * 1024, /* under /auth/ */
 	REQUEST_ID_MAX = 64

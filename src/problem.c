@@ -63,6 +63,8 @@ static const struct {
 	{ "company_name_not_empty", PROBLEM_VALIDATION, "/company_name", "must not be blank" },
 	{ "role_title_not_empty", PROBLEM_VALIDATION, "/role_title", "must not be blank" },
 	{ "content_min_length", PROBLEM_VALIDATION, "/content", "must have at least 10 characters" },
+	{ "resume_name_not_empty", PROBLEM_VALIDATION, "/name", "must not be blank" },
+	{ "resume_content_min_length", PROBLEM_VALIDATION, "/content", "must have at least 100 characters" },
 	{ "valid_job_url", PROBLEM_VALIDATION, "/job_url", "must be an http or https URL" },
 	/* The user of the token is gone. */
 	{ "applications_user_id_fkey", PROBLEM_UNAUTHORIZED, NULL, NULL },

@@ -14,7 +14,7 @@ export JOBFORGE_TEST_SOURCE JOBFORGE_TAP_FD PYTHONDONTWRITEBYTECODE
 
 # TAP alone on standard output; what pytest has to say about a failure goes to standard error, hence to the log.
 status=0
-"${JOBFORGE_TEST_PYTHON:-/usr/bin/python3}" -m pytest -p no:cacheprovider -q -rN --tb=short --rootdir="$directory" \
+"${JOBFORGE_TEST_PYTHON:-/usr/bin/python3}" -m pytest -p no:cacheprovider -q -rN --tb=short --durations=6 --rootdir="$directory" \
 	"$@" 3>&1 1>&2 || status=$?
 # 1: a test failed, which its line says already.
 [ "$status" -eq 1 ] && status=0

@@ -1,42 +1,40 @@
 /* Applications: /api/v1/applications. */
 #include "api.h"
+#include "api_shared.h"
 #include "list.h"
 
 #define DESCRIPTION_EXAMPLE "We look for an engineer who builds and runs the services that our customers rely on."
 
-static const char *const priorities[] = { "low", "medium", "high", NULL };
-static const char *const statuses[] = { "draft", "research_complete", "resume_ready", "cover_letter_ready", NULL };
-static const char *const types[] = { "research_report", "optimized_resume", "cover_letter", NULL };
 static const char *const includes[] = { "documents", NULL };
 
 /* In the order of the statements' parameters. */
 static const struct field body[] = {
-	{ .name = "company_name", .type = FIELD_TEXT, .required = true, .min = 1, .max = 255,
+	{ .name = "company_name", .type = FIELD_TEXT, .required = true, .min = 1, .max = TITLE_MAX,
 	    .about = "The company.", .example = "Acme" },
-	{ .name = "role_title", .type = FIELD_TEXT, .required = true, .min = 1, .max = 255,
+	{ .name = "role_title", .type = FIELD_TEXT, .required = true, .min = 1, .max = TITLE_MAX,
 	    .about = "The role's title, as the posting has it.", .example = "Engineer" },
-	{ .name = "job_description", .type = FIELD_TEXT, .required = true, .min = 50, .max = 100000,
+	{ .name = "job_description", .type = FIELD_TEXT, .required = true, .min = DESCRIPTION_MIN, .max = DESCRIPTION_MAX,
 	    .about = "The posting's text.", .example = DESCRIPTION_EXAMPLE },
-	{ .name = "name", .type = FIELD_TEXT, .min = 1, .max = 255,
+	{ .name = "name", .type = FIELD_TEXT, .min = 1, .max = TITLE_MAX,
 	    .about = "What the user calls the application; made from company, role and date when left out.",
 	    .example = "acme_engineer_2026_01_31" },
-	{ .name = "job_url", .type = FIELD_URL, .nullable = true, .max = 2048, .about = "Where the posting is." },
-	{ .name = "location", .type = FIELD_TEXT, .nullable = true, .max = 255, .about = "Where the job is.",
+	{ .name = "job_url", .type = FIELD_URL, .nullable = true, .max = URL_MAX, .about = "Where the posting is." },
+	{ .name = "location", .type = FIELD_TEXT, .nullable = true, .max = TITLE_MAX, .about = "Where the job is.",
 	    .example = "Berlin" },
-	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priorities, .about = "How much it matters to the user." },
+	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priority_levels, .about = "How much it matters to the user." },
 	{ 0 },
 };
 
 static const struct field filters[] = {
-	{ .name = "status", .type = FIELD_ENUM, .choices = statuses, .repeatable = true,
+	{ .name = "status", .type = FIELD_ENUM, .choices = application_statuses, .repeatable = true,
 	    .about = "Only applications in one of these states." },
-	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priorities, .repeatable = true,
+	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priority_levels, .repeatable = true,
 	    .about = "Only applications of one of these priorities." },
-	{ .name = "company_name", .type = FIELD_TEXT, .min = 1, .max = 255, .about = "Only this company, exactly.",
+	{ .name = "company_name", .type = FIELD_TEXT, .min = 1, .max = TITLE_MAX, .about = "Only this company, exactly.",
 	    .example = "Acme" },
 	{ .name = "created_after", .type = FIELD_TIME, .about = "Only those created after this time." },
 	{ .name = "created_before", .type = FIELD_TIME, .about = "Only those created before this time." },
-	{ .name = "q", .type = FIELD_TEXT, .min = 1, .max = 200,
+	{ .name = "q", .type = FIELD_TEXT, .min = 1, .max = QUESTION_MAX,
 	    .about = "Only those whose company or role contains this, or whose description matches: words, \"phrases\", or, -without.",
 	    .example = "engineer" },
 	{ 0 },
@@ -53,11 +51,11 @@ static const struct field one_query[] = {
 	{ .name = "name", .type = FIELD_TEXT, .about = "What the user calls it.", .example = "acme_engineer_2026_01_31" }, \
 	{ .name = "company_name", .type = FIELD_TEXT, .about = "The company.", .example = "Acme" },                    \
 	{ .name = "role_title", .type = FIELD_TEXT, .about = "The role's title.", .example = "Engineer" },             \
-	{ .name = "job_url", .type = FIELD_URL, .nullable = true, .max = 2048, .about = "Where the posting is." }
+	{ .name = "job_url", .type = FIELD_URL, .nullable = true, .max = URL_MAX, .about = "Where the posting is." }
 #define ANSWER_END                                                                                                \
 	{ .name = "location", .type = FIELD_TEXT, .nullable = true, .about = "Where the job is.", .example = "Berlin" }, \
-	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priorities, .about = "How much it matters." },      \
-	{ .name = "status", .type = FIELD_ENUM, .choices = statuses, .about = "How far its documents are." },          \
+	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priority_levels, .about = "How much it matters." },      \
+	{ .name = "status", .type = FIELD_ENUM, .choices = application_statuses, .about = "How far its documents are." },          \
 	{ .name = "research_completed", .type = FIELD_BOOL, .about = "Whether it has a research report.", .example = "false" },            \
 	{ .name = "resume_optimized", .type = FIELD_BOOL, .about = "Whether it has an optimised resume.", .example = "false" },            \
 	{ .name = "cover_letter_generated", .type = FIELD_BOOL, .about = "Whether it has a cover letter.", .example = "false" },           \
@@ -66,23 +64,13 @@ static const struct field one_query[] = {
 #define ANSWER_DESCRIPTION                                                                                        \
 	{ .name = "job_description", .type = FIELD_TEXT, .about = "The posting's text.", .example = DESCRIPTION_EXAMPLE }
 
-static const struct field document[] = {
-	{ .name = "id", .type = FIELD_UUID, .about = "The document." },
-	{ .name = "application_id", .type = FIELD_UUID, .about = "Its application." },
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = types, .about = "What it is." },
-	{ .name = "content", .type = FIELD_TEXT, .about = "Its Markdown.", .example = "# Acme\n\nFounded in 1999." },
-	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was written first." },
-	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was written last." },
-	{ 0 },
-};
-
 static const struct field whole[] = { ANSWER_BEGIN, ANSWER_DESCRIPTION, ANSWER_END, { 0 } };
 
 static const struct field with_documents[] = {
 	ANSWER_BEGIN,
 	ANSWER_DESCRIPTION,
 	ANSWER_END,
-	{ .name = "documents", .type = FIELD_ARRAY, .fields = document, .optional = true,
+	{ .name = "documents", .type = FIELD_ARRAY, .fields = document_fields, .optional = true,
 	    .about = "Its documents; only with include=documents." },
 	{ 0 },
 };
@@ -90,9 +78,7 @@ static const struct field with_documents[] = {
 static const struct field listed[] = {
 	ANSWER_BEGIN,
 	ANSWER_END,
-	{ .name = "rank", .type = FIELD_NUMBER, .optional = true, .about = "How well it matches; only in a search." },
-	{ .name = "snippet", .type = FIELD_TEXT, .optional = true,
-	    .about = "Where it matches, as HTML: matches in <mark>, all else escaped; only in a search." },
+	SEARCH_FIELDS,
 	{ 0 },
 };
 
@@ -181,9 +167,6 @@ static const struct field listed[] = {
 /* Upper and lower case side by side, accents where readers look for them. */
 #define BY_COMPANY "a.company_name COLLATE pg_catalog.\"und-x-icu\""
 
-#define SEARCHED_IDS(id) LIST_##id##_FIRST_SEARCHED, LIST_##id##_AFTER_SEARCHED
-#define ORDER_IDS(id) \
-	LIST_##id##_FIRST, LIST_##id##_AFTER, LIST_##id##_FIRST_FILTERED, LIST_##id##_AFTER_FILTERED, SEARCHED_IDS(id)
 
 enum {
 	CREATE,
@@ -260,10 +243,6 @@ const struct db_statement application_statements[] = {
 };
 
 #define STATEMENT(index) (&application_statements[index])
-#define SEARCHED_PAIR(id) { STATEMENT(LIST_##id##_FIRST_SEARCHED), STATEMENT(LIST_##id##_AFTER_SEARCHED) }
-#define ORDER_ROW(column, sign, id)                                                                               \
-	{ sign column, column, { STATEMENT(LIST_##id##_FIRST), STATEMENT(LIST_##id##_AFTER) },                          \
-	    { STATEMENT(LIST_##id##_FIRST_FILTERED), STATEMENT(LIST_##id##_AFTER_FILTERED) }, SEARCHED_PAIR(id) }
 
 static const struct list_order orders[] = {
 	ORDER_ROW("created_at", "-", created_desc),
@@ -274,7 +253,7 @@ static const struct list_order orders[] = {
 	ORDER_ROW("company_name", "", company_asc),
 	ORDER_ROW("priority_level", "-", priority_desc),
 	ORDER_ROW("priority_level", "", priority_asc),
-	{ .name = "-rank", .key = "rank", .searched = SEARCHED_PAIR(rank_desc) },
+	RANK_ROW,
 	{ 0 },
 };
 

@@ -1,67 +1,32 @@
 /* The documents of an application: /api/v1/applications/{id}/documents, and all of a user's: /api/v1/documents. */
 #include "api.h"
+#include "api_shared.h"
 #include "list.h"
 #include "markdown.h"
 #include "response.h"
 
-static const char *const types[] = { "research_report", "optimized_resume", "cover_letter", NULL };
-
-static const struct field path_fields[] = {
-	{ .name = "id", .type = FIELD_UUID, .about = "The application." },
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = types, .about = "Which of its documents." },
-	{ 0 },
-};
-
 static const struct field body[] = {
-	{ .name = "content", .type = FIELD_TEXT, .required = true, .min = 10, .max = 524288, .max_bytes = 524288,
+	{ .name = "content", .type = FIELD_TEXT, .required = true, .min = DOCUMENT_MIN, .max = CONTENT_MAX, .max_bytes = CONTENT_MAX,
 	    .about = "The document, in Markdown.", .example = "# Acme\n\nFounded in 1999, makes everything." },
 	{ 0 },
 };
 
 static const struct field filters[] = {
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = types, .repeatable = true,
+	{ .name = "document_type", .type = FIELD_ENUM, .choices = document_types, .repeatable = true,
 	    .about = "Only documents of one of these types." },
-	{ .name = "q", .type = FIELD_TEXT, .min = 1, .max = 200,
+	{ .name = "q", .type = FIELD_TEXT, .min = 1, .max = QUESTION_MAX,
 	    .about = "Only those whose content matches: words, \"phrases\", or, -without.", .example = "founded" },
-	{ 0 },
-};
-
-static const struct field whole[] = {
-	{ .name = "id", .type = FIELD_UUID, .about = "The document." },
-	{ .name = "application_id", .type = FIELD_UUID, .about = "Its application." },
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = types, .about = "What it is." },
-	{ .name = "content", .type = FIELD_TEXT, .about = "Its Markdown.", .example = "# Acme\n\nFounded in 1999." },
-	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was written first." },
-	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was written last." },
-	{ 0 },
-};
-
-static const struct field of_application[] = {
-	{ .name = "id", .type = FIELD_UUID, .about = "The document." },
-	{ .name = "application_id", .type = FIELD_UUID, .about = "Its application." },
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = types, .about = "What it is." },
-	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was written first." },
-	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was written last." },
-	{ 0 },
-};
-
-static const struct field application[] = {
-	{ .name = "id", .type = FIELD_UUID, .about = "The application." },
-	{ .name = "company_name", .type = FIELD_TEXT, .about = "Its company.", .example = "Acme" },
-	{ .name = "role_title", .type = FIELD_TEXT, .about = "Its role.", .example = "Engineer" },
 	{ 0 },
 };
 
 static const struct field listed[] = {
 	{ .name = "id", .type = FIELD_UUID, .about = "The document." },
 	{ .name = "application_id", .type = FIELD_UUID, .about = "Its application." },
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = types, .about = "What it is." },
+	{ .name = "document_type", .type = FIELD_ENUM, .choices = document_types, .about = "What it is." },
 	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was written first." },
 	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was written last." },
-	{ .name = "application", .type = FIELD_OBJECT, .fields = application, .about = "What it was written for." },
-	{ .name = "rank", .type = FIELD_NUMBER, .optional = true, .about = "How well it matches; only in a search." },
-	{ .name = "snippet", .type = FIELD_TEXT, .optional = true,
-	    .about = "Where it matches, as HTML: matches in <mark>, all else escaped; only in a search." },
+	{ .name = "application", .type = FIELD_OBJECT, .fields = application_brief_fields, .about = "What it was written for." },
+	SEARCH_FIELDS,
 	{ 0 },
 };
 
@@ -112,9 +77,6 @@ static const struct field listed[] = {
 		5 },                                                                                                    \
 	SEARCHED(id, expr, cast, dir, cmp)
 
-#define SEARCHED_IDS(id) LIST_##id##_FIRST_SEARCHED, LIST_##id##_AFTER_SEARCHED
-#define ORDER_IDS(id) \
-	LIST_##id##_FIRST, LIST_##id##_AFTER, LIST_##id##_FIRST_FILTERED, LIST_##id##_AFTER_FILTERED, SEARCHED_IDS(id)
 
 enum {
 	GET,
@@ -182,17 +144,13 @@ const struct db_statement document_statements[] = {
 };
 
 #define STATEMENT(index) (&document_statements[index])
-#define SEARCHED_PAIR(id) { STATEMENT(LIST_##id##_FIRST_SEARCHED), STATEMENT(LIST_##id##_AFTER_SEARCHED) }
-#define ORDER_ROW(column, sign, id)                                                                               \
-	{ sign column, column, { STATEMENT(LIST_##id##_FIRST), STATEMENT(LIST_##id##_AFTER) },                         \
-	    { STATEMENT(LIST_##id##_FIRST_FILTERED), STATEMENT(LIST_##id##_AFTER_FILTERED) }, SEARCHED_PAIR(id) }
 
 static const struct list_order orders[] = {
 	ORDER_ROW("updated_at", "-", updated_desc),
 	ORDER_ROW("updated_at", "", updated_asc),
 	ORDER_ROW("created_at", "-", created_desc),
 	ORDER_ROW("created_at", "", created_asc),
-	{ .name = "-rank", .key = "rank", .searched = SEARCHED_PAIR(rank_desc) },
+	RANK_ROW,
 	{ 0 },
 };
 
@@ -240,16 +198,16 @@ static const struct representation forms[] = {
 #define ONE API "/applications/{id}/documents/{document_type}"
 
 const struct endpoint document_endpoints[] = {
-	{ .method = HTTP_GET, .path = ONE, .path_fields = path_fields, .answers = whole, .representations = forms,
+	{ .method = HTTP_GET, .path = ONE, .path_fields = document_path_fields, .answers = document_fields, .representations = forms,
 	    .statement = STATEMENT(GET),
 	    .about = "Reads a document: as JSON, as the Markdown itself, or rendered to HTML without anything that runs." },
-	{ .method = HTTP_PUT, .path = ONE, .path_fields = path_fields, .answer = ANSWER_PUT, .answers = whole, .body = body,
+	{ .method = HTTP_PUT, .path = ONE, .path_fields = document_path_fields, .answer = ANSWER_PUT, .answers = document_fields, .body = body,
 	    .markdown = true, .lock = STATEMENT(LOCK_APPLICATION), .statement = STATEMENT(PUT), .problems = { PROBLEM_PHASE_ORDER },
 	    .about = "Writes a document. They follow one another: research, resume, letter." },
-	{ .method = HTTP_DELETE, .path = ONE, .path_fields = path_fields, .answer = ANSWER_EMPTY,
+	{ .method = HTTP_DELETE, .path = ONE, .path_fields = document_path_fields, .answer = ANSWER_EMPTY,
 	    .lock = STATEMENT(LOCK_APPLICATION), .exists = STATEMENT(LOCK), .statement = STATEMENT(DELETE),
 	    .problems = { PROBLEM_PHASE_ORDER }, .about = "Deletes a document on which no other stands." },
-	{ .method = HTTP_GET, .path = API "/applications/{id}/documents", .answer = ANSWER_LIST, .answers = of_application,
+	{ .method = HTTP_GET, .path = API "/applications/{id}/documents", .answer = ANSWER_LIST, .answers = document_short_fields,
 	    .exists = STATEMENT(APPLICATION), .list = &list_of_application,
 	    .about = "Lists an application's documents, without their content." },
 	{ .method = HTTP_GET, .path = API "/documents", .answer = ANSWER_LIST, .answers = listed, .query = filters,

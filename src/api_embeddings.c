@@ -1,29 +1,20 @@
 /* Embeddings of documents, .../documents/{document_type}/embedding, and what is similar, /api/v1/documents/similar. */
 #include "api.h"
+#include "api_shared.h"
 #include "arena.h"
 #include "buffer.h"
 #include "response.h"
 #include "row.h"
 
-enum { WIDTH = 1536 };
-
-static const char *const types[] = { "research_report", "optimized_resume", "cover_letter", NULL };
-
-static const struct field path_fields[] = {
-	{ .name = "id", .type = FIELD_UUID, .about = "The application." },
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = types, .about = "Which of its documents." },
-	{ 0 },
-};
-
 static const struct field body[] = {
-	{ .name = "embedding", .type = FIELD_VECTOR, .required = true, .max = WIDTH,
+	{ .name = "embedding", .type = FIELD_VECTOR, .required = true, .max = EMBEDDING_WIDTH,
 	    .about = "What a model made of the document: 1536 numbers, kept in single precision." },
 	{ 0 },
 };
 
 static const struct field answers[] = {
 	{ .name = "document_id", .type = FIELD_UUID, .about = "The document." },
-	{ .name = "embedding", .type = FIELD_VECTOR, .max = WIDTH, .about = "The numbers that were put." },
+	{ .name = "embedding", .type = FIELD_VECTOR, .max = EMBEDDING_WIDTH, .about = "The numbers that were put." },
 	{ .name = "created_at", .type = FIELD_TIME, .about = "When the document was first given one." },
 	{ 0 },
 };
@@ -31,36 +22,20 @@ static const struct field answers[] = {
 enum { BODY_EMBEDDING, BODY_DOCUMENT_ID, BODY_LIMIT, BODY_DOCUMENT_TYPE };
 
 static const struct field similar_body[] = {
-	[BODY_EMBEDDING] = { .name = "embedding", .type = FIELD_VECTOR, .either = true, .max = WIDTH,
+	[BODY_EMBEDDING] = { .name = "embedding", .type = FIELD_VECTOR, .either = true, .max = EMBEDDING_WIDTH,
 	    .about = "What to be similar to: 1536 numbers. Either this or document_id." },
 	[BODY_DOCUMENT_ID] = { .name = "document_id", .type = FIELD_UUID, .either = true,
 	    .about = "The document to be similar to; it is left out of the answer. Either this or embedding." },
 	[BODY_LIMIT] = { .name = "limit", .type = FIELD_INTEGER, .min = 1, .max = 50, .example = "10",
 	    .about = "How many documents at most; 10 when it is left out." },
-	[BODY_DOCUMENT_TYPE] = { .name = "document_type", .type = FIELD_ENUM, .choices = types,
+	[BODY_DOCUMENT_TYPE] = { .name = "document_type", .type = FIELD_ENUM, .choices = document_types,
 	    .about = "Only documents of this type." },
 	{ 0 },
 };
 
-static const struct field similar_document[] = {
-	{ .name = "id", .type = FIELD_UUID, .about = "The document." },
-	{ .name = "application_id", .type = FIELD_UUID, .about = "Its application." },
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = types, .about = "What it is." },
-	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was written first." },
-	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was written last." },
-	{ 0 },
-};
-
-static const struct field similar_application[] = {
-	{ .name = "id", .type = FIELD_UUID, .about = "The application." },
-	{ .name = "company_name", .type = FIELD_TEXT, .about = "Its company.", .example = "Acme" },
-	{ .name = "role_title", .type = FIELD_TEXT, .about = "Its role.", .example = "Engineer" },
-	{ 0 },
-};
-
 static const struct field similar_row[] = {
-	{ .name = "document", .type = FIELD_OBJECT, .fields = similar_document, .about = "Without its content." },
-	{ .name = "application", .type = FIELD_OBJECT, .fields = similar_application, .about = "What it was written for." },
+	{ .name = "document", .type = FIELD_OBJECT, .fields = document_short_fields, .about = "Without its content." },
+	{ .name = "application", .type = FIELD_OBJECT, .fields = application_brief_fields, .about = "What it was written for." },
 	{ .name = "similarity", .type = FIELD_NUMBER, .example = "0.93",
 	    .about = "The cosine of the two embeddings, -1 to 1; 0 where one of them is all zeros." },
 	{ 0 },
@@ -181,12 +156,12 @@ handle_similar(struct call *call)
 #define ONE API "/applications/{id}/documents/{document_type}/embedding"
 
 const struct endpoint embedding_endpoints[] = {
-	{ .method = HTTP_GET, .path = ONE, .path_fields = path_fields, .answers = answers, .statement = STATEMENT(GET),
+	{ .method = HTTP_GET, .path = ONE, .path_fields = document_path_fields, .answers = answers, .statement = STATEMENT(GET),
 	    .about = "Reads a document's embedding." },
-	{ .method = HTTP_PUT, .path = ONE, .path_fields = path_fields, .answer = ANSWER_PUT, .answers = answers,
+	{ .method = HTTP_PUT, .path = ONE, .path_fields = document_path_fields, .answer = ANSWER_PUT, .answers = answers,
 	    .body = body, .lock = STATEMENT(LOCK_DOCUMENT), .statement = STATEMENT(PUT),
 	    .about = "Gives a document its embedding." },
-	{ .method = HTTP_DELETE, .path = ONE, .path_fields = path_fields, .answer = ANSWER_EMPTY,
+	{ .method = HTTP_DELETE, .path = ONE, .path_fields = document_path_fields, .answer = ANSWER_EMPTY,
 	    .lock = STATEMENT(LOCK_DOCUMENT), .exists = STATEMENT(LOCK), .statement = STATEMENT(DELETE),
 	    .about = "Deletes a document's embedding." },
 	{ .method = HTTP_POST, .path = API "/documents/similar", .body = similar_body, .answers = similar_answers,

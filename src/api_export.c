@@ -1,5 +1,6 @@
 /* The whole account as one document: GET /api/v1/me/export. What it writes, api_import.c reads. */
 #include "api.h"
+#include "api_shared.h"
 #include "arena.h"
 #include "buffer.h"
 #include "request.h"
@@ -197,10 +198,6 @@ handle_export(struct call *call)
 /* ---- what the document holds ---- */
 
 static const char *const formats[] = { "jobforge-export", NULL };
-static const char *const priorities[] = { "low", "medium", "high", NULL };
-static const char *const statuses[] = { "draft", "research_complete", "resume_ready", "cover_letter_ready", NULL };
-static const char *const focus_areas[] = { "software_development", "data_science", "management", "consulting", "other", NULL };
-static const char *const types[] = { "research_report", "optimized_resume", "cover_letter", NULL };
 
 static const struct field user_fields[] = {
 	{ .name = "id", .type = FIELD_UUID },
@@ -230,8 +227,8 @@ static const struct field application_fields[] = {
 	{ .name = "job_url", .type = FIELD_URL, .nullable = true },
 	{ .name = "job_description", .type = FIELD_TEXT, .min = 50 },
 	{ .name = "location", .type = FIELD_TEXT, .nullable = true, .example = "Berlin" },
-	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priorities },
-	{ .name = "status", .type = FIELD_ENUM, .choices = statuses },
+	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priority_levels },
+	{ .name = "status", .type = FIELD_ENUM, .choices = application_statuses },
 	{ .name = "research_completed", .type = FIELD_BOOL, .example = "false" },
 	{ .name = "resume_optimized", .type = FIELD_BOOL, .example = "false" },
 	{ .name = "cover_letter_generated", .type = FIELD_BOOL, .example = "false" },
@@ -240,19 +237,9 @@ static const struct field application_fields[] = {
 	{ 0 },
 };
 
-static const struct field document_fields[] = {
-	{ .name = "id", .type = FIELD_UUID },
-	{ .name = "application_id", .type = FIELD_UUID },
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = types },
-	{ .name = "content", .type = FIELD_TEXT, .example = "# Acme\n\nFounded in 1999." },
-	{ .name = "created_at", .type = FIELD_TIME },
-	{ .name = "updated_at", .type = FIELD_TIME },
-	{ 0 },
-};
-
 static const struct field embedding_fields[] = {
 	{ .name = "document_id", .type = FIELD_UUID },
-	{ .name = "embedding", .type = FIELD_VECTOR, .max = 1536 },
+	{ .name = "embedding", .type = FIELD_VECTOR, .max = EMBEDDING_WIDTH },
 	{ .name = "created_at", .type = FIELD_TIME },
 	{ 0 },
 };

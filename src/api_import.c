@@ -1,5 +1,6 @@
 /* An exported account into an empty one: POST /api/v1/me/import. It reads what api_export.c writes. */
 #include "api.h"
+#include "api_shared.h"
 
 #include <search.h>
 #include <stdio.h>
@@ -69,14 +70,9 @@ const struct db_statement import_statements[] = {
 
 /* ---- what the elements of each part hold: first the parameters of its statement ---- */
 
-static const char *const priorities[] = { "low", "medium", "high", NULL };
-static const char *const statuses[] = { "draft", "research_complete", "resume_ready", "cover_letter_ready", NULL };
-static const char *const focus_areas[] = { "software_development", "data_science", "management", "consulting", "other", NULL };
-static const char *const types[] = { "research_report", "optimized_resume", "cover_letter", NULL };
-
 static const struct field resume_fields[] = {
-	{ .name = "name", .type = FIELD_TEXT, .required = true, .min = 1, .max = 255 },
-	{ .name = "content", .type = FIELD_TEXT, .required = true, .min = 100, .max = 524288, .max_bytes = 524288 },
+	{ .name = "name", .type = FIELD_TEXT, .required = true, .min = 1, .max = TITLE_MAX },
+	{ .name = "content", .type = FIELD_TEXT, .required = true, .min = RESUME_MIN, .max = CONTENT_MAX, .max_bytes = CONTENT_MAX },
 	{ .name = "focus_area", .type = FIELD_ENUM, .choices = focus_areas },
 	{ .name = "is_primary", .type = FIELD_BOOL },
 	{ .name = "created_at", .type = FIELD_TIME },
@@ -86,28 +82,28 @@ static const struct field resume_fields[] = {
 };
 
 static const struct field application_fields[] = {
-	{ .name = "name", .type = FIELD_TEXT, .min = 1, .max = 255 },
-	{ .name = "company_name", .type = FIELD_TEXT, .required = true, .min = 1, .max = 255 },
-	{ .name = "role_title", .type = FIELD_TEXT, .required = true, .min = 1, .max = 255 },
-	{ .name = "job_url", .type = FIELD_URL, .nullable = true, .max = 2048 },
-	{ .name = "job_description", .type = FIELD_TEXT, .required = true, .min = 50, .max = 100000 },
-	{ .name = "location", .type = FIELD_TEXT, .nullable = true, .max = 255 },
-	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priorities },
+	{ .name = "name", .type = FIELD_TEXT, .min = 1, .max = TITLE_MAX },
+	{ .name = "company_name", .type = FIELD_TEXT, .required = true, .min = 1, .max = TITLE_MAX },
+	{ .name = "role_title", .type = FIELD_TEXT, .required = true, .min = 1, .max = TITLE_MAX },
+	{ .name = "job_url", .type = FIELD_URL, .nullable = true, .max = URL_MAX },
+	{ .name = "job_description", .type = FIELD_TEXT, .required = true, .min = DESCRIPTION_MIN, .max = DESCRIPTION_MAX },
+	{ .name = "location", .type = FIELD_TEXT, .nullable = true, .max = TITLE_MAX },
+	{ .name = "priority_level", .type = FIELD_ENUM, .choices = priority_levels },
 	{ .name = "created_at", .type = FIELD_TIME },
 	{ .name = "updated_at", .type = FIELD_TIME },
 	{ .name = "id", .type = FIELD_UUID, .required = true },
 	/* What follows from the documents is the database's to say. */
-	{ .name = "status", .type = FIELD_ENUM, .choices = statuses },
+	{ .name = "status", .type = FIELD_ENUM, .choices = application_statuses },
 	{ .name = "research_completed", .type = FIELD_BOOL },
 	{ .name = "resume_optimized", .type = FIELD_BOOL },
 	{ .name = "cover_letter_generated", .type = FIELD_BOOL },
 	{ 0 },
 };
 
-static const struct field document_fields[] = {
+static const struct field imported_document_fields[] = {
 	{ .name = "application_id", .type = FIELD_UUID, .required = true },
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = types, .required = true },
-	{ .name = "content", .type = FIELD_TEXT, .required = true, .min = 10, .max = 524288, .max_bytes = 524288 },
+	{ .name = "document_type", .type = FIELD_ENUM, .choices = document_types, .required = true },
+	{ .name = "content", .type = FIELD_TEXT, .required = true, .min = DOCUMENT_MIN, .max = CONTENT_MAX, .max_bytes = CONTENT_MAX },
 	{ .name = "created_at", .type = FIELD_TIME },
 	{ .name = "updated_at", .type = FIELD_TIME },
 	{ .name = "id", .type = FIELD_UUID, .required = true },
@@ -116,7 +112,7 @@ static const struct field document_fields[] = {
 
 static const struct field embedding_fields[] = {
 	{ .name = "document_id", .type = FIELD_UUID, .required = true },
-	{ .name = "embedding", .type = FIELD_VECTOR, .required = true, .max = 1536 },
+	{ .name = "embedding", .type = FIELD_VECTOR, .required = true, .max = EMBEDDING_WIDTH },
 	{ .name = "created_at", .type = FIELD_TIME },
 	{ 0 },
 };
@@ -258,7 +254,7 @@ bit_of_type(const char *type)
 {
 	unsigned bit = 1;
 
-	for (int i = 0; strcmp(types[i], type) != 0; i++)
+	for (int i = 0; strcmp(document_types[i], type) != 0; i++)
 		bit <<= 1;
 	return bit;
 }
@@ -307,7 +303,7 @@ check_embedding(struct import *import, struct value values[])
 static const struct part parts[PART_COUNT] = {
 	[PART_RESUMES] = { "resumes", resume_fields, &import_statements[RESUMES], 6, 4, 6, NULL },
 	[PART_APPLICATIONS] = { "applications", application_fields, &import_statements[APPLICATIONS], 9, 7, 9, NULL },
-	[PART_DOCUMENTS] = { "documents", document_fields, &import_statements[DOCUMENTS], 5, -1, 5, check_document },
+	[PART_DOCUMENTS] = { "documents", imported_document_fields, &import_statements[DOCUMENTS], 5, -1, 5, check_document },
 	[PART_EMBEDDINGS] = { "embeddings", embedding_fields, &import_statements[EMBEDDINGS], 3, -1, -1, check_embedding },
 };
 

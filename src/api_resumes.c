@@ -1,17 +1,16 @@
 /* Resumes: /api/v1/resumes. */
 #include "api.h"
+#include "api_shared.h"
 #include "list.h"
 
 #define RESUME_EXAMPLE \
 	"# Ada Example\n\nEngineer with ten years of building and running services, from the first sketch to the pager at night."
 
-static const char *const focus_areas[] = { "software_development", "data_science", "management", "consulting", "other", NULL };
-
 /* In the order of the statements' parameters. */
 static const struct field body[] = {
-	{ .name = "name", .type = FIELD_TEXT, .required = true, .min = 1, .max = 255,
+	{ .name = "name", .type = FIELD_TEXT, .required = true, .min = 1, .max = TITLE_MAX,
 	    .about = "What the user calls the resume.", .example = "General" },
-	{ .name = "content", .type = FIELD_TEXT, .required = true, .min = 100, .max = 524288, .max_bytes = 524288,
+	{ .name = "content", .type = FIELD_TEXT, .required = true, .min = RESUME_MIN, .max = CONTENT_MAX, .max_bytes = CONTENT_MAX,
 	    .about = "The resume, in Markdown.", .example = RESUME_EXAMPLE },
 	{ .name = "focus_area", .type = FIELD_ENUM, .choices = focus_areas, .about = "What it is meant for; other when left out." },
 	{ .name = "is_primary", .type = FIELD_BOOL,
@@ -22,7 +21,7 @@ static const struct field body[] = {
 static const struct field filters[] = {
 	{ .name = "focus_area", .type = FIELD_ENUM, .choices = focus_areas, .repeatable = true,
 	    .about = "Only resumes for one of these." },
-	{ .name = "q", .type = FIELD_TEXT, .min = 1, .max = 200,
+	{ .name = "q", .type = FIELD_TEXT, .min = 1, .max = QUESTION_MAX,
 	    .about = "Only those whose name contains this, or whose content matches: words, \"phrases\", or, -without.",
 	    .example = "engineer" },
 	{ 0 },
@@ -48,9 +47,7 @@ static const struct field whole[] = {
 static const struct field listed[] = {
 	ANSWER_BEGIN,
 	ANSWER_END,
-	{ .name = "rank", .type = FIELD_NUMBER, .optional = true, .about = "How well it matches; only in a search." },
-	{ .name = "snippet", .type = FIELD_TEXT, .optional = true,
-	    .about = "Where it matches, as HTML: matches in <mark>, all else escaped; only in a search." },
+	SEARCH_FIELDS,
 	{ 0 },
 };
 
@@ -99,9 +96,6 @@ static const struct field listed[] = {
 /* Upper and lower case side by side, accents where readers look for them. */
 #define BY_NAME "r.name COLLATE pg_catalog.\"und-x-icu\""
 
-#define SEARCHED_IDS(id) LIST_##id##_FIRST_SEARCHED, LIST_##id##_AFTER_SEARCHED
-#define ORDER_IDS(id) \
-	LIST_##id##_FIRST, LIST_##id##_AFTER, LIST_##id##_FIRST_FILTERED, LIST_##id##_AFTER_FILTERED, SEARCHED_IDS(id)
 
 enum {
 	LOCK_USER,
@@ -156,10 +150,6 @@ const struct db_statement resume_statements[] = {
 };
 
 #define STATEMENT(index) (&resume_statements[index])
-#define SEARCHED_PAIR(id) { STATEMENT(LIST_##id##_FIRST_SEARCHED), STATEMENT(LIST_##id##_AFTER_SEARCHED) }
-#define ORDER_ROW(column, sign, id)                                                                               \
-	{ sign column, column, { STATEMENT(LIST_##id##_FIRST), STATEMENT(LIST_##id##_AFTER) },                         \
-	    { STATEMENT(LIST_##id##_FIRST_FILTERED), STATEMENT(LIST_##id##_AFTER_FILTERED) }, SEARCHED_PAIR(id) }
 
 static const struct list_order orders[] = {
 	ORDER_ROW("created_at", "-", created_desc),
@@ -168,7 +158,7 @@ static const struct list_order orders[] = {
 	ORDER_ROW("updated_at", "", updated_asc),
 	ORDER_ROW("name", "", name_asc),
 	ORDER_ROW("name", "-", name_desc),
-	{ .name = "-rank", .key = "rank", .searched = SEARCHED_PAIR(rank_desc) },
+	RANK_ROW,
 	{ 0 },
 };
 

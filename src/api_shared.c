@@ -1,0 +1,36 @@
+#include "api_shared.h"
+
+const char *const priority_levels[] = { "low", "medium", "high", NULL };
+const char *const application_statuses[] = { "draft", "research_complete", "resume_ready", "cover_letter_ready", NULL };
+const char *const document_types[] = { "research_report", "optimized_resume", "cover_letter", NULL };
+const char *const focus_areas[] = { "software_development", "data_science", "management", "consulting", "other", NULL };
+
+const struct field document_path_fields[] = {
+	{ .name = "id", .type = FIELD_UUID, .about = "The application." },
+	{ .name = "document_type", .type = FIELD_ENUM, .choices = document_types, .about = "Which of its documents." },
+	{ 0 },
+};
+
+#define DOCUMENT_BEGIN                                                                                            \
+	{ .name = "id", .type = FIELD_UUID, .about = "The document." },                                                \
+	{ .name = "application_id", .type = FIELD_UUID, .about = "Its application." },                                 \
+	{ .name = "document_type", .type = FIELD_ENUM, .choices = document_types, .about = "What it is." }
+#define DOCUMENT_END                                                                                              \
+	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was written first." },                           \
+	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was written last." }
+
+const struct field document_fields[] = {
+	DOCUMENT_BEGIN,
+	{ .name = "content", .type = FIELD_TEXT, .about = "Its Markdown.", .example = "# Acme\n\nFounded in 1999." },
+	DOCUMENT_END,
+	{ 0 },
+};
+
+const struct field document_short_fields[] = { DOCUMENT_BEGIN, DOCUMENT_END, { 0 } };
+
+const struct field application_brief_fields[] = {
+	{ .name = "id", .type = FIELD_UUID, .about = "The application." },
+	{ .name = "company_name", .type = FIELD_TEXT, .about = "Its company.", .example = "Acme" },
+	{ .name = "role_title", .type = FIELD_TEXT, .about = "Its role.", .example = "Engineer" },
+	{ 0 },
+};

@@ -1,0 +1,50 @@
+/* What several resources share: words, bounds, and documents and applications as they stand in answers of others. */
+#ifndef JOBFORGE_API_SHARED_H
+#define JOBFORGE_API_SHARED_H
+
+#include "field.h"
+
+/* The enumerations of the database, NULL-terminated. */
+extern const char *const priority_levels[];
+extern const char *const application_statuses[];
+extern const char *const document_types[]; /* in the order of the phases */
+extern const char *const focus_areas[];
+
+/* What the database takes: characters, except CONTENT_MAX, which is bytes as well. */
+enum {
+	TITLE_MAX = 255,
+	URL_MAX = 2048,
+	DESCRIPTION_MIN = 50,
+	DESCRIPTION_MAX = 100000,
+	DOCUMENT_MIN = 10,
+	RESUME_MIN = 100,
+	CONTENT_MAX = 512 * 1024,
+	EMBEDDING_WIDTH = 1536,
+	QUESTION_MAX = 200
+};
+
+/* {id} and {document_type} of a path. */
+extern const struct field document_path_fields[];
+
+extern const struct field document_fields[];          /* whole */
+extern const struct field document_short_fields[];    /* without its content */
+extern const struct field application_brief_fields[]; /* what a document was written for */
+
+/* The last two members of a search's rows. */
+#define SEARCH_FIELDS                                                                                             \
+	{ .name = "rank", .type = FIELD_NUMBER, .optional = true, .about = "How well it matches; only in a search." }, \
+	{ .name = "snippet", .type = FIELD_TEXT, .optional = true,                                                     \
+	    .about = "Where it matches, as HTML: matches in <mark>, all else escaped; only in a search." }
+
+/* The names of an order's six statements in a table of statements, and its row in a table of orders; STATEMENT(index) is
+ * the table's own. */
+#define SEARCHED_IDS(id) LIST_##id##_FIRST_SEARCHED, LIST_##id##_AFTER_SEARCHED
+#define ORDER_IDS(id) \
+	LIST_##id##_FIRST, LIST_##id##_AFTER, LIST_##id##_FIRST_FILTERED, LIST_##id##_AFTER_FILTERED, SEARCHED_IDS(id)
+#define SEARCHED_PAIR(id) { STATEMENT(LIST_##id##_FIRST_SEARCHED), STATEMENT(LIST_##id##_AFTER_SEARCHED) }
+#define ORDER_ROW(column, sign, id)                                                                               \
+	{ sign column, column, { STATEMENT(LIST_##id##_FIRST), STATEMENT(LIST_##id##_AFTER) },                         \
+	    { STATEMENT(LIST_##id##_FIRST_FILTERED), STATEMENT(LIST_##id##_AFTER_FILTERED) }, SEARCHED_PAIR(id) }
+#define RANK_ROW { .name = "-rank", .key = "rank", .searched = SEARCHED_PAIR(rank_desc) }
+
+#endif

@@ -1,157 +1,211 @@
-// Signs in and lists the user's applications. The access token lives in this module alone; the refresh token is a cookie
-// that scripts cannot read.
+// Boot: the session, the router, the frame around the views, the keyboard shortcuts.
 
-const API = "/api/v1";
-const PAGE = 50;
-const SIGNED_IN = "jobforge-signed-in"; // whether asking for a new access token is worth the try
-const STATUS = {
-	draft: "Draft",
-	research_complete: "Research done",
-	resume_ready: "Résumé ready",
-	cover_letter_ready: "Letter ready",
+import { traffic } from "./js/api.js";
+import { $, h } from "./js/dom.js";
+import { icon } from "./js/icons.js";
+import { count } from "./js/labels.js";
+import * as outbox from "./js/outbox.js";
+import { go, routes, start } from "./js/router.js";
+import { currentUser, mayResume, onLost, resume, session, signOut } from "./js/session.js";
+import { announce, button, complain, confirm, dialog, failure, iconButton, toast } from "./js/ui.js";
+
+const NAV = [
+	["/board", "Applications", "board"],
+	["/resumes", "Résumés", "resume"],
+	["/numbers", "Numbers", "numbers"],
+	["/account", "Account", "person"],
+];
+const OPEN = /^\/sign-(in|up)$/; // views for those who are not signed in
+
+const main = document.getElementById("main");
+
+// ---- The frame ----
+
+function drawFrame() {
+	const signedIn = currentUser() !== null || mayResume();
+	document.documentElement.toggleAttribute("data-signed-in", signedIn);
+	const here = location.pathname;
+	const isHere = (href) => (href === "/board" ? /^\/(board|table|new|applications)\b/.test(here) : here.startsWith(href));
+	document.getElementById("nav").replaceChildren(...(!signedIn ? [] : NAV.map(([href, label, name]) =>
+		h("a", { href, "aria-current": isHere(href) ? "page" : null }, icon(name), h("span", null, label)))));
+	document.getElementById("tools").replaceChildren(...(!signedIn ? [h("a", { class: "button quiet", href: "/sign-in" }, "Sign in")] : [
+		h("button", { type: "button", class: "search-button", onclick: openSearch, "aria-label": "Search everything" },
+			icon("search"), h("span", null, "Search"), h("kbd", null, "/")),
+		h("a", { class: "button", href: "/new" }, icon("plus"), h("span", null, "New")),
+		iconButton("leave", "Sign out", { onclick: leave, class: "icon-button sign-out" }),
+	]));
+}
+
+async function leave() {
+	const unsent = outbox.all().length;
+	if (unsent > 0 && !await confirm("Sign out now?",
+		`${count(unsent, "change")} could not be sent yet. They stay in this browser until you sign in again.`, "Sign out")) return;
+	try {
+		await signOut();
+	} catch (problem) {
+		complain(problem, "You are still signed in.");
+	}
+}
+
+// ---- The session ----
+
+/** The session has ended in the middle of something: sign in again on top of it, and it goes on. */
+async function askAgain() {
+	const user = currentUser();
+	const { signInForm } = await import("./js/views/sign.js");
+	await dialog("Please sign in again", (close) => {
+		session.addEventListener("in", () => close(), { once: true });
+		session.addEventListener("out", () => close(), { once: true });
+		return [h("p", { class: "muted" }, "Your session has ended. What you have typed is still here."),
+			signInForm(() => {}, { fixed: user?.email }),
+			h("p", null, h("button", { type: "button", class: "link", onclick: () => location.assign("/sign-in") }, "Sign in as somebody else"))];
+	}, { firm: true });
+}
+
+const guard = (path) => {
+	const pathname = path.split("?")[0];
+	if (currentUser() === null) {
+		return OPEN.test(pathname) ? null : `/sign-in${pathname === "/" ? "" : `?next=${encodeURIComponent(path)}`}`;
+	}
+	return pathname === "/" || OPEN.test(pathname) ? "/board" : null;
 };
 
-let accessToken = null;
-let next = null;
+// ---- What waits to be sent, and the network ----
 
-const element = (id) => document.getElementById(id);
-
-/** What to tell the user about an answer that is not the one hoped for. */
-class Problem extends Error {
-	constructor(status, details) {
-		super(details?.detail || details?.title || `The server answered ${status}.`);
-		this.status = status;
+function drawNotices() {
+	const box = document.getElementById("notices");
+	const entries = currentUser() === null ? [] : outbox.waiting();
+	const notices = [];
+	if (!navigator.onLine) {
+		notices.push(h("p", { class: "notice" }, icon("warn"), "You are offline. What you change is kept and sent later."));
 	}
+	if (entries.length > 0) {
+		notices.push(h("div", { class: "notice" }, icon("warn"),
+			h("p", null, entries.length === 1 ? `Not sent yet: ${entries[0].label}.` : `${count(entries.length, "change")} not sent yet.`),
+			button("Send now", { class: "quiet small", onclick: sendAll }),
+			button("Show", { class: "quiet small", onclick: showOutbox })));
+	}
+	box.replaceChildren(...notices);
 }
 
-async function send(method, path, body) {
-	const headers = { Accept: "application/json", "X-Requested-With": "fetch" };
-	if (accessToken !== null) headers.Authorization = `Bearer ${accessToken}`;
-	if (body !== undefined) headers["Content-Type"] = "application/json";
-	let answer;
+async function sendAll() {
 	try {
-		answer = await fetch(API + path, { method, headers, body: body && JSON.stringify(body) });
-	} catch {
-		throw new Error("The server cannot be reached.");
-	}
-	const content = await answer.json().catch(() => null);
-	if (!answer.ok) throw new Problem(answer.status, content);
-	return content;
-}
-
-/** Like send(), with a new access token when the old one has run out. */
-async function sendSignedIn(method, path, body) {
-	try {
-		return await send(method, path, body);
-	} catch (error) {
-		if (error.status !== 401) throw error;
-	}
-	await refresh();
-	return send(method, path, body);
-}
-
-async function refresh() {
-	accessToken = null;
-	accessToken = (await send("POST", "/auth/refresh", {})).access_token;
-}
-
-function show(section) {
-	for (const id of ["welcome", "applications"]) element(id).hidden = id !== section;
-	element("account").hidden = section !== "applications";
-}
-
-function say(id, text) {
-	element(id).textContent = text;
-	element(id).hidden = text === "";
-}
-
-function row(application) {
-	const item = element("row").content.cloneNode(true);
-	const put = (name, text) => { item.querySelector(`.${name}`).textContent = text; };
-	const created = new Date(application.created_at).toLocaleDateString(undefined, { dateStyle: "medium" });
-	put("company", application.company_name);
-	put("role", application.role_title);
-	put("detail", [application.location, `${application.priority_level} priority`, created].filter(Boolean).join(" · "));
-	put("status", STATUS[application.status] ?? application.status);
-	item.querySelector(".status").dataset.status = application.status;
-	return item;
-}
-
-async function loadMore() {
-	element("more").disabled = true;
-	say("list-error", "");
-	try {
-		const cursor = next === null ? "&count=exact" : `&cursor=${encodeURIComponent(next)}`;
-		const page = await sendSignedIn("GET", `/applications?limit=${PAGE}${cursor}`);
-		if (page.total !== undefined) element("total").textContent = `${page.total} in total`;
-		element("list").append(...page.data.map(row));
-		element("empty").hidden = element("list").childElementCount > 0;
-		next = page.next;
-		element("more").hidden = next === null;
-	} catch (error) {
-		if (error.status === 401) signedOut();
-		else say("list-error", error.message);
-	} finally {
-		element("more").disabled = false;
+		await outbox.flush(true);
+		const left = outbox.waiting();
+		if (left.length === 0) toast("Everything is sent.");
+		else showOutbox();
+	} catch (problem) {
+		complain(problem, "Not sent.");
 	}
 }
 
-async function signedIn(user) {
-	localStorage.setItem(SIGNED_IN, "yes");
-	element("who").textContent = user.full_name;
-	element("list").replaceChildren();
-	next = null;
-	show("applications");
-	await loadMore();
+function showOutbox() {
+	dialog("Not sent yet", (close) => {
+		const list = h("ul", { class: "outbox" });
+		const draw = () => list.replaceChildren(...outbox.waiting().map((entry) => h("li", null,
+			h("div", null, h("strong", null, entry.label),
+				entry.error && h("p", { class: "fault" }, entry.error.status === 412 ? "It was changed elsewhere meanwhile." : entry.error.detail)),
+			entry.href && h("a", { class: "button quiet small", href: entry.href, onclick: () => close() }, "Open"),
+			button("Discard", { class: "quiet small", onclick: () => {
+				outbox.discard(entry.key);
+				if (outbox.waiting().length === 0) close();
+				else draw();
+			} }))));
+		draw();
+		return [list, h("p", { class: "actions" }, button("Send all", { autofocus: true, onclick: () => {
+			close();
+			sendAll();
+		} }))];
+	});
 }
 
-function signedOut() {
-	localStorage.removeItem(SIGNED_IN);
-	accessToken = null;
-	element("list").replaceChildren();
-	show("welcome");
-	element("email").focus();
+const trySending = () => currentUser() !== null && navigator.onLine && outbox.flush().catch(() => {});
+
+let waiting = null;
+traffic.addEventListener("wait", ({ detail: { seconds, problem } }) => {
+	waiting?.();
+	waiting = toast(`${problem.status === 429 ? "Too many requests" : "The server is busy"}: trying again in ${seconds} s.`,
+		{ ms: seconds * 1000 + 4000 });
+});
+traffic.addEventListener("answer", () => {
+	waiting?.();
+	waiting = null;
+});
+
+// ---- Keyboard ----
+
+async function openSearch() {
+	const { openSearchDialog } = await import("./js/views/search.js");
+	openSearchDialog();
 }
 
-element("sign-in").addEventListener("submit", async (event) => {
+const KEYS = [["/ or Ctrl K", "Search everything"], ["n", "New application"], ["b", "Board"], ["t", "Table"], ["r", "Résumés"],
+	["?", "This list"], ["Arrow keys, Home, End", "Move between cards or rows"], ["Enter", "Open"], ["Escape", "Close"]];
+
+const showKeys = () => dialog("Keyboard shortcuts", () => [h("dl", { class: "keys" },
+	KEYS.map(([keys, text]) => h("div", null, h("dt", null, h("kbd", null, keys)), h("dd", null, text)))),
+h("p", { class: "muted" }, "Single keys can be switched off under Account.")]);
+
+const SINGLE = { "/": openSearch, n: () => go("/new"), b: () => go("/board"), t: () => go("/table"), r: () => go("/resumes"), "?": showKeys };
+
+addEventListener("keydown", (event) => {
+	if (currentUser() === null || event.defaultPrevented || $("dialog[open]") !== null) return;
+	if ((event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "k") {
+		event.preventDefault();
+		return openSearch();
+	}
+	if (event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem("jobforge-keys") === "off") return;
+	if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== "checkbox") return;
+	if (!(event.key in SINGLE)) return;
 	event.preventDefault();
-	const form = event.target;
-	const button = form.querySelector("button");
-	button.disabled = true;
-	say("sign-in-error", "");
-	try {
-		const session = await send("POST", "/auth/login",
-			{ email: element("email").value, password: element("password").value, cookie: true });
-		accessToken = session.access_token;
-		form.reset();
-		await signedIn(session.user);
-	} catch (error) {
-		say("sign-in-error", error.message);
-	} finally {
-		button.disabled = false;
-	}
+	SINGLE[event.key]();
 });
 
-element("sign-out").addEventListener("click", async () => {
-	try {
-		await send("POST", "/auth/logout", {});
-		signedOut();
-	} catch (error) {
-		say("list-error", error.message);
-	}
+// ---- Start ----
+
+session.addEventListener("in", () => {
+	drawFrame();
+	drawNotices();
+	if (OPEN.test(location.pathname) && main.childElementCount > 0 && $("dialog[open]") === null) setTimeout(goOn);
+});
+session.addEventListener("out", () => {
+	drawFrame();
+	drawNotices();
+	announce("You are signed out.");
+	go("/sign-in");
 });
 
-element("more").addEventListener("click", loadMore);
-
-async function start() {
-	if (localStorage.getItem(SIGNED_IN) === null) return show("welcome");
-	try {
-		await refresh();
-		await signedIn(await send("GET", "/me"));
-	} catch (error) {
-		signedOut();
-		if (error.status !== 401) say("sign-in-error", error.message);
-	}
+/** Another tab has signed in while this one showed the form; its own form goes on by itself. */
+function goOn() {
+	if (currentUser() === null || !OPEN.test(location.pathname)) return;
+	const next = new URLSearchParams(location.search).get("next");
+	go(next?.startsWith("/") && !next.startsWith("//") ? next : "/board", { replace: true });
 }
 
-start();
+session.addEventListener("user", drawFrame);
+routes.addEventListener("show", drawFrame);
+outbox.outbox.addEventListener("change", drawNotices);
+addEventListener("online", () => {
+	drawNotices();
+	trySending();
+});
+addEventListener("offline", drawNotices);
+addEventListener("beforeunload", (event) => outbox.atRisk() && event.preventDefault());
+setInterval(() => outbox.waiting().some((entry) => entry.automatic && !entry.error) && trySending(), 20_000);
+onLost(askAgain);
+
+async function boot() {
+	drawFrame();
+	try {
+		if (mayResume()) await resume();
+	} catch (problem) {
+		main.replaceChildren(failure(problem, boot));
+		return;
+	}
+	drawFrame();
+	drawNotices();
+	await start(main, guard);
+	trySending();
+}
+
+boot();

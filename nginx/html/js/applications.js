@@ -1,0 +1,118 @@
+// The user's applications as lists, and what is done to one: all views do it here, so that each hears of it.
+
+import { get, patch, withQuery } from "./api.js";
+import * as outbox from "./outbox.js";
+import { complain, toast } from "./ui.js";
+
+const UNDO = 8000;
+
+/** Events "changed" (detail: the application), "removed", "restored" (detail: its id), "created". */
+export const applications = new EventTarget();
+
+export const tell = (name, detail) => applications.dispatchEvent(new CustomEvent(name, { detail }));
+
+const removal = (id) => `remove:${id}`;
+export const isRemoved = (id) => outbox.find(removal(id)) !== undefined;
+
+/** A list of the API, a page at a time by its cursor. */
+export class Pages {
+	constructor(path, query, limit = 50) {
+		this.path = path;
+		this.query = query;
+		this.limit = limit;
+		this.rows = [];
+		this.next = null;
+		this.total = null;
+		this.loading = null;
+	}
+
+	/** Whether there is more, as far as is known. */
+	get more() {
+		return this.total === null || this.next !== null;
+	}
+
+	/** Loads the next page; returns its rows. */
+	load(signal) {
+		this.loading ??= this.fetch(signal).finally(() => { this.loading = null; });
+		return this.loading;
+	}
+
+	async fetch(signal) {
+		const place = this.next === null ? { count: "exact" } : { cursor: this.next };
+		const { data } = await get(withQuery(this.path, { ...this.query, limit: this.limit, ...place }), { signal });
+		this.total = data.total ?? this.total;
+		this.next = data.next;
+		const rows = data.data.filter((row) => !isRemoved(row.id));
+		this.total -= data.total === undefined ? 0 : data.data.length - rows.length;
+		this.rows.push(...rows);
+		return rows;
+	}
+}
+
+/** Whether a row is among what a search finds, as far as its row tells: company, role, place. */
+export function matches(row, words) {
+	const text = `${row.company_name}\n${row.role_title}\n${row.location ?? ""}\n${row.name ?? ""}`.toLowerCase();
+	return text.includes(words.trim().toLowerCase());
+}
+
+/** Sets the priority; when that fails, `control` shows what it was. */
+export async function setPriority(row, level, control) {
+	const before = row.priority_level;
+	row.priority_level = level;
+	try {
+		const { data } = await patch(`/applications/${row.id}`, { priority_level: level });
+		tell("changed", data);
+	} catch (problem) {
+		if (problem.passes) {
+			outbox.keep({ key: `priority:${row.id}`, label: `Priority of ${row.role_title} at ${row.company_name}`,
+				href: `/applications/${row.id}`, method: "PATCH", path: `/applications/${row.id}`,
+				body: { priority_level: level }, automatic: true });
+			return;
+		}
+		row.priority_level = before;
+		if (control) {
+			control.value = before;
+			control.dataset.priority = before;
+		}
+		complain(problem, "The priority was not changed.");
+	}
+}
+
+/** Takes an application away at once and deletes it when the time for undoing is over. */
+export function removeLater(row) {
+	const key = removal(row.id);
+	outbox.keep({ key, label: `Delete ${row.role_title} at ${row.company_name}`, method: "DELETE",
+		path: `/applications/${row.id}`, due: Date.now() + UNDO - 200, automatic: true });
+	tell("removed", row.id);
+	toast(`${row.role_title} at ${row.company_name} is deleted.`, {
+		action: "Undo",
+		ms: UNDO,
+		run: () => {
+			outbox.discard(key);
+			tell("restored", row.id);
+		},
+		ended: () => {
+			const entry = outbox.find(key);
+			if (entry === undefined) return;
+			outbox.keep({ ...entry, due: 0 });
+			outbox.flush().catch(() => {});
+		},
+	});
+}
+
+/** Calls `load` when the end of a list comes near, as long as it returns true. */
+export function endless(end, root, load) {
+	const observer = new IntersectionObserver(async (entries) => {
+		if (!entries.some((entry) => entry.isIntersecting)) return;
+		observer.unobserve(end);
+		if (await load()) observer.observe(end);
+	}, { root, rootMargin: "600px" });
+	observer.observe(end);
+	return {
+		again: () => {
+			observer.unobserve(end);
+			observer.observe(end);
+		},
+		stop: () => observer.disconnect(),
+	};
+}

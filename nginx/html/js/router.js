@@ -1,0 +1,136 @@
+// Addresses and views. A view is a module that is loaded when first needed; its default export takes a page and returns
+// { title, heading, body, update, close }:
+//     page.params, page.query, page.signal    of the address; the signal ends with the view
+//     body      a node, at once; what is still loading stands as a skeleton in it
+//     ready     a promise, when the page has its height; the scroll position is restored then
+//     update    takes another page of the same view and returns a new title, or false to be made anew
+//     close     called when the view is left
+
+import { announce, failure } from "./ui.js";
+
+const VIEWS = [
+	[/^\/board$/, () => import("./views/board.js")],
+	[/^\/table$/, () => import("./views/table.js")],
+	[/^\/new(?:\/(?<by>paste|csv))?$/, () => import("./views/new.js")],
+	[/^\/applications\/(?<id>[0-9a-f-]{36})(?:\/(?<step>research_report|optimized_resume|cover_letter))?$/,
+		() => import("./views/application.js")],
+	[/^\/resumes$/, () => import("./views/resumes.js")],
+	[/^\/resumes\/(?<id>new|[0-9a-f-]{36})$/, () => import("./views/resume.js")],
+	[/^\/search$/, () => import("./views/search.js")],
+	[/^\/numbers$/, () => import("./views/numbers.js")],
+	[/^\/account$/, () => import("./views/account.js")],
+	[/^\/(?<form>sign-in|sign-up)$/, () => import("./views/sign.js")],
+];
+const MISSING = () => import("./views/missing.js");
+
+let main;
+let mayShow = () => null;
+let current = null; // { load, view, controller }
+let shown = 0;
+
+/** Events "show" after each change of view. */
+export const routes = new EventTarget();
+
+/** Begins: `guard(path)` gives the path to show instead, or null. */
+export function start(place, guard) {
+	main = place;
+	mayShow = guard;
+	history.scrollRestoration = "manual";
+	addEventListener("popstate", () => show({ back: true }));
+	addEventListener("scroll", rememberScroll, { passive: true });
+	document.addEventListener("click", followLink);
+	return show({ first: true });
+}
+
+let scrollTimer = 0;
+function rememberScroll() {
+	clearTimeout(scrollTimer);
+	scrollTimer = setTimeout(() => history.replaceState({ ...history.state, scroll: scrollY }, ""), 150);
+}
+
+function followLink(event) {
+	const link = event.target.closest?.("a[href]");
+	if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
+	if (link.origin !== location.origin || link.target || link.hasAttribute("download")) return;
+	if (link.pathname.startsWith("/api/") || /\.[0-9a-z]+$/i.test(link.pathname)) return;
+	event.preventDefault();
+	if (link.hash && link.pathname === location.pathname) return document.querySelector(link.hash)?.focus();
+	go(link.pathname + link.search);
+}
+
+/** Goes to an address. With `replace`, going back does not lead here. */
+export function go(path, { replace = false } = {}) {
+	clearTimeout(scrollTimer);
+	if (!replace) history.replaceState({ ...history.state, scroll: scrollY }, "");
+	history[replace || path === location.pathname + location.search ? "replaceState" : "pushState"]({}, "", path);
+	return show({});
+}
+
+/** Writes the state of a view into its address, without showing it anew. */
+export function note(query) {
+	const search = new URLSearchParams(query);
+	const path = location.pathname + (search.size > 0 ? `?${search}` : "");
+	if (path !== location.pathname + location.search) history.replaceState(history.state, "", path);
+}
+
+function match(path) {
+	for (const [pattern, load] of VIEWS) {
+		const found = pattern.exec(path);
+		if (found !== null) return { load, params: { ...found.groups } };
+	}
+	return { load: MISSING, params: {} };
+}
+
+function setTitle(title) {
+	document.title = title ? `${title} · JobForge` : "JobForge";
+}
+
+/** Shows what the address says. */
+export async function show({ first = false, back = false }) {
+	const instead = mayShow(location.pathname + location.search);
+	if (instead !== null) return go(instead, { replace: true });
+	const turn = ++shown;
+	const { load, params } = match(location.pathname);
+	const scroll = back || first ? history.state?.scroll ?? 0 : 0;
+	const page = { params, query: new URLSearchParams(location.search), state: history.state };
+	if (current?.load === load && current.view?.update) {
+		page.signal = current.controller.signal;
+		const title = current.view.update(page);
+		if (title !== false) {
+			setTitle(title);
+			return routes.dispatchEvent(new Event("show"));
+		}
+	}
+	const controller = new AbortController();
+	page.signal = controller.signal;
+	const view = await make(load, page);
+	if (turn !== shown) return controller.abort();
+	current?.controller.abort();
+	current?.view.close?.();
+	current = { load, view, controller };
+	main.replaceChildren(view.body);
+	setTitle(view.title);
+	routes.dispatchEvent(new Event("show"));
+	if (!first) {
+		focusHeading();
+		announce(view.title);
+	}
+	scrollTo(0, scroll);
+	if (scroll > 0 && view.ready) view.ready.then(() => turn === shown && scrollTo(0, scroll), () => {});
+}
+
+async function make(load, page) {
+	try {
+		return await (await load()).default(page);
+	} catch (error) {
+		if (!(error instanceof TypeError)) console.error(error);
+		return { title: "Not loaded", body: failure(error, () => location.reload()) };
+	}
+}
+
+function focusHeading() {
+	const heading = main.querySelector("[autofocus]") ?? main.querySelector("h1");
+	if (heading === null) return;
+	if (heading.tagName === "H1") heading.tabIndex = -1;
+	heading.focus({ preventScroll: true });
+}

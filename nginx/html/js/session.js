@@ -1,0 +1,119 @@
+// Who is signed in. The access token lives in this module alone; the refresh token is a cookie that scripts cannot read.
+// Of several tabs one refreshes at a time and gives the others what it got.
+
+import { post, useSession } from "./api.js";
+
+const SIGNED_IN = "jobforge-signed-in"; // whether asking for a new access token is worth the try
+const MARGIN = 60_000; // a token is renewed this long before it runs out
+
+const channel = new BroadcastChannel("jobforge-session");
+let user = null;
+let token = null;
+let expires = 0;
+let timer = 0;
+let asking = null;
+let askAgain = async () => {};
+
+/** Events "in" (signed in, or another token), "out", "user" (the profile changed). */
+export const session = new EventTarget();
+
+const tell = (name) => session.dispatchEvent(new Event(name));
+const locked = (run) => (navigator.locks ? navigator.locks.request("jobforge-session", run) : run());
+
+export const currentUser = () => user;
+export const mayResume = () => localStorage.getItem(SIGNED_IN) !== null;
+
+/** Says how to sign in again when the session has ended: a function that returns when that is done. */
+export function onLost(ask) {
+	askAgain = ask;
+}
+
+function take(message) {
+	if (user !== null && user.id !== message.user.id) return location.assign("/");
+	({ user, token, expires } = message);
+	localStorage.setItem(SIGNED_IN, "yes");
+	clearTimeout(timer);
+	timer = setTimeout(() => refresh(token).catch(() => {}), Math.max(expires - Date.now() - MARGIN, 5000));
+	tell("in");
+}
+
+function accept(answer) {
+	const message = { user: answer.user, token: answer.access_token, expires: Date.now() + answer.expires_in * 1000 };
+	channel.postMessage({ session: message });
+	take(message);
+}
+
+function drop() {
+	user = token = null;
+	clearTimeout(timer);
+	localStorage.removeItem(SIGNED_IN);
+	tell("out");
+}
+
+channel.addEventListener("message", ({ data }) => {
+	if (data.session) take(data.session);
+	else if (data.user && user !== null) setUser(data.user, false);
+	else if (data.out && user !== null) drop();
+});
+
+/** Gets another token than `used`, unless another tab has got one meanwhile. */
+const refresh = (used) => locked(async () => {
+	if (token !== null && token !== used) return;
+	accept((await post("/auth/refresh", {}, { anonymous: true })).data);
+});
+
+async function renew(used) {
+	try {
+		await refresh(used);
+	} catch (problem) {
+		if (problem.status !== 401) throw problem;
+		asking ??= askAgain().finally(() => { asking = null; });
+		await asking;
+	}
+}
+
+useSession({
+	token: async () => {
+		if (token !== null && expires - Date.now() < 10_000) await renew(token);
+		return token;
+	},
+	renew,
+});
+
+/** Goes on with the session of before; false when there is none any more. */
+export async function resume() {
+	try {
+		await refresh(null);
+		return true;
+	} catch (problem) {
+		if (problem.status !== 401) throw problem;
+		localStorage.removeItem(SIGNED_IN);
+		return false;
+	}
+}
+
+export async function signIn(email, password) {
+	accept((await post("/auth/login", { email, password, cookie: true }, { anonymous: true })).data);
+}
+
+export async function signUp(email, password, fullName) {
+	const body = { email, password, full_name: fullName, cookie: true };
+	accept((await post("/auth/register", body, { anonymous: true })).data);
+}
+
+export async function signOut() {
+	await post("/auth/logout", {}, { anonymous: true });
+	ended();
+}
+
+/** The session is over, here and in the other tabs. */
+export function ended() {
+	channel.postMessage({ out: true });
+	drop();
+}
+
+export function setUser(changed, share = true) {
+	user = changed;
+	if (share) channel.postMessage({ user });
+	tell("user");
+}

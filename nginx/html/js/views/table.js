@@ -1,0 +1,198 @@
+// The table: all applications in one list, sorted by its heads, a row edited in its place.
+
+import { Pages, applications, endless, isRemoved, matches, removeLater, setPriority, tell } from "../applications.js";
+import { get, patch } from "../api.js";
+import { conflictDialog } from "../conflict.js";
+import { $, h } from "../dom.js";
+import { filterBar, isFiltered, readFilters, toQuery } from "../filters.js";
+import { icon } from "../icons.js";
+import { count, since } from "../labels.js";
+import { announce, button, complain, empty, failure, iconButton, prioritySelect, roving, skeleton, statusBadge } from "../ui.js";
+import { firstVisit, pageHead } from "./parts.js";
+
+const COLUMNS = [
+	["Company and role", "company_name", "main"],
+	["Location", null, "aside"],
+	["Priority", "priority_level"],
+	["Status", null],
+	["Added", "created_at", "aside"],
+	["Changed", "updated_at", "aside"],
+	["Actions", null, "tools"],
+];
+const EDITABLE = [["company_name", "Company", 255], ["role_title", "Role", 255], ["location", "Location", 255]];
+
+function line(row, replace) {
+	const name = `${row.role_title} at ${row.company_name}`;
+	return h("tr", { data: { id: row.id } },
+		h("th", { scope: "row" }, h("a", { href: `/applications/${row.id}` }, h("strong", null, row.company_name),
+			h("span", null, row.role_title))),
+		h("td", { class: "aside" }, row.location ?? ""),
+		h("td", null, prioritySelect(row, (level, control) => setPriority(row, level, control))),
+		h("td", null, statusBadge(row.status)),
+		h("td", { class: "aside" }, since(row.created_at)),
+		h("td", { class: "aside" }, since(row.updated_at)),
+		h("td", { class: "tools" },
+			iconButton("pen", `Edit ${name}`, { onclick: () => edit(row, replace) }),
+			iconButton("bin", `Delete ${name}`, { onclick: () => removeLater(row) })));
+}
+
+/** Turns a row into fields, with what the server has now. */
+async function edit(row, replace) {
+	let answer;
+	try {
+		answer = await get(`/applications/${row.id}`);
+	} catch (problem) {
+		return complain(problem);
+	}
+	let { etag } = answer;
+	const fields = EDITABLE.map(([name, label, maxlength]) => h("label", null, h("span", null, label),
+		h("input", { name, maxlength, value: answer.data[name] ?? "", required: name !== "location" })));
+	const fault = h("p", { class: "fault", role: "alert" });
+	const stop = (next) => replace(row.id, line(next, replace), true);
+	const values = () => Object.fromEntries(fields.map((one) => {
+		const { name, value } = $("input", one);
+		return [name, value.trim() === "" && name === "location" ? null : value.trim()];
+	}));
+	const save = async () => {
+		try {
+			const { data } = await patch(`/applications/${row.id}`, values(), { etag });
+			tell("changed", data);
+			announce("Saved");
+			stop(data);
+		} catch (problem) {
+			if (problem.status !== 412) {
+				fault.textContent = problem.errors?.map(({ pointer, detail }) => `${pointer.slice(1).replaceAll("_", " ")} ${detail}`).join(", ")
+					|| problem.message;
+				return;
+			}
+			const theirs = await get(`/applications/${row.id}`);
+			const labels = Object.fromEntries(EDITABLE);
+			if (await conflictDialog(values(), theirs.data, labels) === "mine") {
+				etag = theirs.etag;
+				return save();
+			}
+			stop(theirs.data);
+		}
+	};
+	const cell = h("tr", { class: "editing", data: { id: row.id }, onkeydown: (event) => {
+		if (event.key === "Escape") stop(row);
+		if (event.key === "Enter" && event.target.tagName === "INPUT") save();
+	} }, h("td", { colspan: COLUMNS.length }, h("div", { class: "row-form" }, fields,
+		button("Save", { class: "small", onclick: save }), button("Cancel", { class: "quiet small", onclick: () => stop(row) }), fault)));
+	replace(row.id, cell, false);
+	$("input", cell).focus();
+}
+
+export default function table(page) {
+	const filters = readFilters(page.query);
+	const body = h("tbody");
+	const end = h("div", null, skeleton(8, "row"));
+	const total = h("p", { class: "muted total", role: "status" });
+	const instead = h("div");
+	let pages;
+	let visible;
+	const ready = new Promise((resolve) => { visible = resolve; });
+	const refreshFocus = roving(body, "tr");
+
+	const replace = (id, node, focus) => {
+		const before = $(`tr[data-id="${id}"]`, body);
+		before?.replaceWith(node);
+		refreshFocus();
+		if (focus) $("a", node)?.focus();
+	};
+	const heads = COLUMNS.map(([label, key, kind]) => {
+		if (key === null) return h("th", { scope: "col", class: kind }, label === "Actions" ? h("span", { class: "unseen" }, label) : label);
+		const sort = h("button", { type: "button", class: "sort", onclick: () => {
+			const falling = filters.sort === `-${key}` || (filters.sort !== key && key === "company_name");
+			bar.setSort(falling ? key : `-${key}`);
+		} }, label, icon("down"));
+		return h("th", { scope: "col", class: kind, data: { key } }, sort);
+	});
+	const showOrder = () => {
+		for (const head of heads) {
+			if (!head.dataset.key) continue;
+			const order = { [head.dataset.key]: "ascending", [`-${head.dataset.key}`]: "descending" }[filters.sort];
+			head.setAttribute("aria-sort", order ?? "none");
+		}
+	};
+	const frame = h("div", { class: "table-frame" }, h("table", { class: "table" },
+		h("caption", { class: "unseen" }, "Applications"), h("thead", null, h("tr", null, heads)), body), end);
+
+	const show = () => {
+		const none = pages.total === 0 && pages.rows.length === 0;
+		const first = none && !isFiltered(filters);
+		total.textContent = pages.total === null || first ? "" : count(pages.total, "application");
+		frame.hidden = none;
+		bar.bar.hidden = first;
+		instead.replaceChildren(...(!none ? [] : [first ? firstVisit() : empty("Nothing found", "No application matches this filter.",
+			button("Clear the filter", { class: "quiet", onclick: () => bar.clear() }))]));
+		visible();
+	};
+	const fill = async (mine) => {
+		try {
+			const rows = await mine.load(page.signal);
+			if (mine !== pages) return false;
+			if (body.dataset.stale) {
+				delete body.dataset.stale;
+				body.replaceChildren();
+			}
+			body.append(...rows.map((row) => line(row, replace)));
+			end.replaceChildren(...(mine.more ? [skeleton(2, "row")] : []));
+			show();
+			refreshFocus();
+			return mine.more;
+		} catch (problem) {
+			if (mine === pages && !page.signal.aborted) end.replaceChildren(failure(problem, () => fill(mine)));
+			return false;
+		}
+	};
+	const scroll = endless(end, null, () => (pages.rows.length > 0 && pages.more ? fill(pages) : false));
+	const load = async () => {
+		pages = new Pages("/applications", toQuery(filters));
+		body.dataset.stale = "yes";
+		showOrder();
+		if (await fill(pages)) scroll.again();
+	};
+	const bar = filterBar(filters, {
+		states: true,
+		typed: () => {
+			for (const item of body.children) {
+				const row = pages.rows.find((one) => one.id === item.dataset.id);
+				item.hidden = filters.q.trim() !== "" && row !== undefined && !matches(row, filters.q);
+			}
+		},
+		changed: load,
+	});
+	const on = (name, run) => applications.addEventListener(name, run, { signal: page.signal });
+	on("removed", ({ detail: id }) => {
+		const item = $(`tr[data-id="${id}"]`, body);
+		if (item === null) return;
+		const beside = item.nextElementSibling ?? item.previousElementSibling;
+		if (item.contains(document.activeElement)) (beside ? $("a", beside) : document.querySelector("h1")).focus();
+		item.remove();
+		pages.rows = pages.rows.filter((row) => row.id !== id);
+		pages.total--;
+		show();
+		refreshFocus();
+	});
+	on("restored", load);
+	on("changed", ({ detail: row }) => {
+		const item = $(`tr[data-id="${row.id}"]`, body);
+		if (item && !item.classList.contains("editing") && !item.contains(document.activeElement) && !isRemoved(row.id)) {
+			item.replaceWith(line(row, replace));
+			refreshFocus();
+		}
+	});
+	load();
+
+	return {
+		title: "Table",
+		ready,
+		body: h("div", { class: "page wide" },
+			pageHead("Applications", total, h("div", { class: "views", role: "group", "aria-label": "View" },
+				h("a", { href: "/board" }, icon("board"), "Board"),
+				h("a", { href: "/table", "aria-current": "page" }, icon("table"), "Table"))),
+			bar.bar, instead, frame),
+		close: () => scroll.stop(),
+	};
+}

@@ -5,7 +5,7 @@ import { $, h } from "./js/dom.js";
 import { icon } from "./js/icons.js";
 import { count } from "./js/labels.js";
 import * as outbox from "./js/outbox.js";
-import { go, routes, start } from "./js/router.js";
+import { go, prefetch, routes, start } from "./js/router.js";
 import { currentUser, mayResume, onLost, resume, session, signOut } from "./js/session.js";
 import { announce, button, complain, confirm, dialog, failure, iconButton, toast } from "./js/ui.js";
 
@@ -25,21 +25,55 @@ function drawFrame() {
 	const signedIn = currentUser() !== null || mayResume();
 	document.documentElement.toggleAttribute("data-signed-in", signedIn);
 	const here = location.pathname;
-	const isHere = (href) => (href === "/board" ? /^\/(board|table|new|applications)\b/.test(here) : here.startsWith(href));
-	document.getElementById("nav").replaceChildren(...(!signedIn ? [] : NAV.map(([href, label, name]) =>
-		h("a", { href, "aria-current": isHere(href) ? "page" : null }, icon(name), h("span", null, label)))));
-	document.getElementById("tools").replaceChildren(...(!signedIn ? [h("a", { class: "button quiet", href: "/sign-in" }, "Sign in")] : [
-		h("button", { type: "button", class: "search-button", onclick: openSearch, "aria-label": "Search everything" },
-			icon("search"), h("span", null, "Search"), h("kbd", null, "/")),
-		h("a", { class: "button", href: "/new" }, icon("plus"), h("span", null, "New")),
-		iconButton("leave", "Sign out", { onclick: leave, class: "icon-button sign-out" }),
-	]));
+	const isHere = (href) =>
+		href === "/board" ? /^\/(board|table|new|applications)\b/.test(here) : here.startsWith(href);
+	document
+		.getElementById("nav")
+		.replaceChildren(
+			...(!signedIn
+				? []
+				: NAV.map(([href, label, name]) =>
+						h(
+							"a",
+							{ href, "aria-current": isHere(href) ? "page" : null },
+							icon(name),
+							h("span", null, label),
+						),
+					)),
+		);
+	document.getElementById("tools").replaceChildren(
+		...(!signedIn
+			? [h("a", { class: "button quiet", href: "/sign-in" }, "Sign in")]
+			: [
+					h(
+						"button",
+						{
+							type: "button",
+							class: "search-button",
+							onclick: openSearch,
+							"aria-label": "Search everything",
+						},
+						icon("search"),
+						h("span", null, "Search"),
+						h("kbd", null, "/"),
+					),
+					h("a", { class: "button", href: "/new" }, icon("plus"), h("span", null, "New")),
+					iconButton("leave", "Sign out", { onclick: leave, class: "icon-button sign-out" }),
+				]),
+	);
 }
 
 async function leave() {
 	const unsent = outbox.all().length;
-	if (unsent > 0 && !await confirm("Sign out now?",
-		`${count(unsent, "change")} could not be sent yet. They stay in this browser until you sign in again.`, "Sign out")) return;
+	if (
+		unsent > 0 &&
+		!(await confirm(
+			"Sign out now?",
+			`${count(unsent, "change")} could not be sent yet. They stay in this browser until you sign in again.`,
+			"Sign out",
+		))
+	)
+		return;
 	try {
 		await signOut();
 	} catch (problem) {
@@ -53,13 +87,27 @@ async function leave() {
 async function askAgain() {
 	const user = currentUser();
 	const { signInForm } = await import("./js/views/sign.js");
-	await dialog("Please sign in again", (close) => {
-		session.addEventListener("in", () => close(), { once: true });
-		session.addEventListener("out", () => close(), { once: true });
-		return [h("p", { class: "muted" }, "Your session has ended. What you have typed is still here."),
-			signInForm(() => {}, { fixed: user?.email }),
-			h("p", null, h("button", { type: "button", class: "link", onclick: () => location.assign("/sign-in") }, "Sign in as somebody else"))];
-	}, { firm: true });
+	await dialog(
+		"Please sign in again",
+		(close) => {
+			session.addEventListener("in", () => close(), { once: true });
+			session.addEventListener("out", () => close(), { once: true });
+			return [
+				h("p", { class: "muted" }, "Your session has ended. What you have typed is still here."),
+				signInForm(() => {}, { fixed: user?.email }),
+				h(
+					"p",
+					null,
+					h(
+						"button",
+						{ type: "button", class: "link", onclick: () => location.assign("/sign-in") },
+						"Sign in as somebody else",
+					),
+				),
+			];
+		},
+		{ firm: true },
+	);
 }
 
 const guard = (path) => {
@@ -77,13 +125,27 @@ function drawNotices() {
 	const entries = currentUser() === null ? [] : outbox.waiting();
 	const notices = [];
 	if (!navigator.onLine) {
-		notices.push(h("p", { class: "notice" }, icon("warn"), "You are offline. What you change is kept and sent later."));
+		notices.push(
+			h("p", { class: "notice" }, icon("warn"), "You are offline. What you change is kept and sent later."),
+		);
 	}
 	if (entries.length > 0) {
-		notices.push(h("div", { class: "notice" }, icon("warn"),
-			h("p", null, entries.length === 1 ? `Not sent yet: ${entries[0].label}.` : `${count(entries.length, "change")} not sent yet.`),
-			button("Send now", { class: "quiet small", onclick: sendAll }),
-			button("Show", { class: "quiet small", onclick: showOutbox })));
+		notices.push(
+			h(
+				"div",
+				{ class: "notice" },
+				icon("warn"),
+				h(
+					"p",
+					null,
+					entries.length === 1
+						? `Not sent yet: ${entries[0].label}.`
+						: `${count(entries.length, "change")} not sent yet.`,
+				),
+				button("Send now", { class: "quiet small", onclick: sendAll }),
+				button("Show", { class: "quiet small", onclick: showOutbox }),
+			),
+		);
 	}
 	box.replaceChildren(...notices);
 }
@@ -102,20 +164,53 @@ async function sendAll() {
 function showOutbox() {
 	dialog("Not sent yet", (close) => {
 		const list = h("ul", { class: "outbox" });
-		const draw = () => list.replaceChildren(...outbox.waiting().map((entry) => h("li", null,
-			h("div", null, h("strong", null, entry.label),
-				entry.error && h("p", { class: "fault" }, entry.error.status === 412 ? "It was changed elsewhere meanwhile." : entry.error.detail)),
-			entry.href && h("a", { class: "button quiet small", href: entry.href, onclick: () => close() }, "Open"),
-			button("Discard", { class: "quiet small", onclick: () => {
-				outbox.discard(entry.key);
-				if (outbox.waiting().length === 0) close();
-				else draw();
-			} }))));
+		const draw = () =>
+			list.replaceChildren(
+				...outbox.waiting().map((entry) =>
+					h(
+						"li",
+						null,
+						h(
+							"div",
+							null,
+							h("strong", null, entry.label),
+							entry.error &&
+								h(
+									"p",
+									{ class: "fault" },
+									entry.error.status === 412
+										? "It was changed elsewhere meanwhile."
+										: entry.error.detail,
+								),
+						),
+						entry.href &&
+							h("a", { class: "button quiet small", href: entry.href, onclick: () => close() }, "Open"),
+						button("Discard", {
+							class: "quiet small",
+							onclick: () => {
+								outbox.discard(entry.key);
+								if (outbox.waiting().length === 0) close();
+								else draw();
+							},
+						}),
+					),
+				),
+			);
 		draw();
-		return [list, h("p", { class: "actions" }, button("Send all", { autofocus: true, onclick: () => {
-			close();
-			sendAll();
-		} }))];
+		return [
+			list,
+			h(
+				"p",
+				{ class: "actions" },
+				button("Send all", {
+					autofocus: true,
+					onclick: () => {
+						close();
+						sendAll();
+					},
+				}),
+			),
+		];
 	});
 }
 
@@ -124,8 +219,10 @@ const trySending = () => currentUser() !== null && navigator.onLine && outbox.fl
 let waiting = null;
 traffic.addEventListener("wait", ({ detail: { seconds, problem } }) => {
 	waiting?.();
-	waiting = toast(`${problem.status === 429 ? "Too many requests" : "The server is busy"}: trying again in ${seconds} s.`,
-		{ ms: seconds * 1000 + 4000 });
+	waiting = toast(
+		`${problem.status === 429 ? "Too many requests" : "The server is busy"}: trying again in ${seconds} s.`,
+		{ ms: seconds * 1000 + 4000 },
+	);
 });
 traffic.addEventListener("answer", () => {
 	waiting?.();
@@ -139,14 +236,36 @@ async function openSearch() {
 	openSearchDialog();
 }
 
-const KEYS = [["/ or Ctrl K", "Search everything"], ["n", "New application"], ["b", "Board"], ["t", "Table"], ["r", "Résumés"],
-	["?", "This list"], ["Arrow keys, Home, End", "Move between cards or rows"], ["Enter", "Open"], ["Escape", "Close"]];
+const KEYS = [
+	["/ or Ctrl K", "Search everything"],
+	["n", "New application"],
+	["b", "Board"],
+	["t", "Table"],
+	["r", "Résumés"],
+	["?", "This list"],
+	["Arrow keys, Home, End", "Move between cards or rows"],
+	["Enter", "Open"],
+	["Escape", "Close"],
+];
 
-const showKeys = () => dialog("Keyboard shortcuts", () => [h("dl", { class: "keys" },
-	KEYS.map(([keys, text]) => h("div", null, h("dt", null, h("kbd", null, keys)), h("dd", null, text)))),
-h("p", { class: "muted" }, "Single keys can be switched off under Account.")]);
+const showKeys = () =>
+	dialog("Keyboard shortcuts", () => [
+		h(
+			"dl",
+			{ class: "keys" },
+			KEYS.map(([keys, text]) => h("div", null, h("dt", null, h("kbd", null, keys)), h("dd", null, text))),
+		),
+		h("p", { class: "muted" }, "Single keys can be switched off under Account."),
+	]);
 
-const SINGLE = { "/": openSearch, n: () => go("/new"), b: () => go("/board"), t: () => go("/table"), r: () => go("/resumes"), "?": showKeys };
+const SINGLE = {
+	"/": openSearch,
+	n: () => go("/new"),
+	b: () => go("/board"),
+	t: () => go("/table"),
+	r: () => go("/resumes"),
+	"?": showKeys,
+};
 
 addEventListener("keydown", (event) => {
 	if (currentUser() === null || event.defaultPrevented || $("dialog[open]") !== null) return;
@@ -199,13 +318,15 @@ async function boot() {
 	try {
 		if (mayResume()) await resume();
 	} catch (problem) {
-		main.replaceChildren(failure(problem, boot));
+		main.replaceChildren(failure(problem, boot, "h1"));
 		return;
 	}
 	drawFrame();
 	drawNotices();
 	await start(main, guard);
 	trySending();
+	addEventListener("pointerdown", prefetch, { once: true });
+	addEventListener("keydown", prefetch, { once: true });
 }
 
 boot();

@@ -54,19 +54,30 @@ async function attempt(method, path, options, token) {
 	const plain = options.body === undefined || options.type !== undefined;
 	let answer;
 	try {
-		answer = await fetch(BASE + path, { method, headers: headersOf(options, token), signal: options.signal,
-			body: plain ? options.body : JSON.stringify(options.body), keepalive: options.keepalive });
+		answer = await fetch(BASE + path, {
+			method,
+			headers: headersOf(options, token),
+			signal: options.signal,
+			body: plain ? options.body : JSON.stringify(options.body),
+			keepalive: options.keepalive,
+		});
 	} catch (error) {
 		if (options.signal?.aborted) throw error;
-		throw new Problem(0, { title: "No connection",
-			detail: navigator.onLine ? "The server cannot be reached." : "You are offline." });
+		throw new Problem(0, {
+			title: "No connection",
+			detail: navigator.onLine ? "The server cannot be reached." : "You are offline.",
+		});
 	}
 	const content = await contentOf(answer).catch(() => null);
 	if (options.signal?.aborted) throw options.signal.reason;
 	traffic.dispatchEvent(new Event("answer"));
 	if (!answer.ok) throw new Problem(answer.status, content, Number(answer.headers.get("Retry-After")) || undefined);
-	return { status: answer.status, data: content, etag: answer.headers.get("ETag"),
-		type: answer.headers.get("Content-Type") ?? "" };
+	return {
+		status: answer.status,
+		data: content,
+		etag: answer.headers.get("ETag"),
+		type: answer.headers.get("Content-Type") ?? "",
+	};
 }
 
 /** Seconds after which to try again, or null: the problem stays. */
@@ -120,7 +131,6 @@ export const newKey = () => crypto.randomUUID();
 export function withQuery(path, query) {
 	const search = new URLSearchParams();
 	for (const [name, value] of Object.entries(query))
-		for (const one of [value].flat())
-			if (one !== undefined && one !== null && one !== "") search.append(name, one);
+		for (const one of [value].flat()) if (one !== undefined && one !== null && one !== "") search.append(name, one);
 	return search.size > 0 ? `${path}?${search}` : path;
 }

@@ -14,12 +14,13 @@ export const tell = (name, detail) => applications.dispatchEvent(new CustomEvent
 const removal = (id) => `remove:${id}`;
 export const isRemoved = (id) => outbox.find(removal(id)) !== undefined;
 
-/** A list of the API, a page at a time by its cursor. */
+/** A list of the API, a page at a time by its cursor; the first may have another number of rows. */
 export class Pages {
-	constructor(path, query, limit = 50) {
+	constructor(path, query, limit = 50, first = limit) {
 		this.path = path;
 		this.query = query;
 		this.limit = limit;
+		this.first = first;
 		this.rows = [];
 		this.next = null;
 		this.total = null;
@@ -33,13 +34,16 @@ export class Pages {
 
 	/** Loads the next page; returns its rows. */
 	load(signal) {
-		this.loading ??= this.fetch(signal).finally(() => { this.loading = null; });
+		this.loading ??= this.fetch(signal).finally(() => {
+			this.loading = null;
+		});
 		return this.loading;
 	}
 
 	async fetch(signal) {
-		const place = this.next === null ? { count: "exact" } : { cursor: this.next };
-		const { data } = await get(withQuery(this.path, { ...this.query, limit: this.limit, ...place }), { signal });
+		const place =
+			this.next === null ? { limit: this.first, count: "exact" } : { limit: this.limit, cursor: this.next };
+		const { data } = await get(withQuery(this.path, { ...this.query, ...place }), { signal });
 		this.total = data.total ?? this.total;
 		this.next = data.next;
 		const rows = data.data.filter((row) => !isRemoved(row.id));
@@ -64,9 +68,15 @@ export async function setPriority(row, level, control) {
 		tell("changed", data);
 	} catch (problem) {
 		if (problem.passes) {
-			outbox.keep({ key: `priority:${row.id}`, label: `Priority of ${row.role_title} at ${row.company_name}`,
-				href: `/applications/${row.id}`, method: "PATCH", path: `/applications/${row.id}`,
-				body: { priority_level: level }, automatic: true });
+			outbox.keep({
+				key: `priority:${row.id}`,
+				label: `Priority of ${row.role_title} at ${row.company_name}`,
+				href: `/applications/${row.id}`,
+				method: "PATCH",
+				path: `/applications/${row.id}`,
+				body: { priority_level: level },
+				automatic: true,
+			});
 			return;
 		}
 		row.priority_level = before;
@@ -81,8 +91,14 @@ export async function setPriority(row, level, control) {
 /** Takes an application away at once and deletes it when the time for undoing is over. */
 export function removeLater(row) {
 	const key = removal(row.id);
-	outbox.keep({ key, label: `Delete ${row.role_title} at ${row.company_name}`, method: "DELETE",
-		path: `/applications/${row.id}`, due: Date.now() + UNDO - 200, automatic: true });
+	outbox.keep({
+		key,
+		label: `Delete ${row.role_title} at ${row.company_name}`,
+		method: "DELETE",
+		path: `/applications/${row.id}`,
+		due: Date.now() + UNDO - 200,
+		automatic: true,
+	});
 	tell("removed", row.id);
 	toast(`${row.role_title} at ${row.company_name} is deleted.`, {
 		action: "Undo",
@@ -102,11 +118,14 @@ export function removeLater(row) {
 
 /** Calls `load` when the end of a list comes near, as long as it returns true. */
 export function endless(end, root, load) {
-	const observer = new IntersectionObserver(async (entries) => {
-		if (!entries.some((entry) => entry.isIntersecting)) return;
-		observer.unobserve(end);
-		if (await load()) observer.observe(end);
-	}, { root, rootMargin: "600px" });
+	const observer = new IntersectionObserver(
+		async (entries) => {
+			if (!entries.some((entry) => entry.isIntersecting)) return;
+			observer.unobserve(end);
+			if (await load()) observer.observe(end);
+		},
+		{ root, rootMargin: "600px" },
+	);
 	observer.observe(end);
 	return {
 		again: () => {

@@ -22,36 +22,102 @@ export function differences(a, b) {
 	let [i, j] = [0, 0];
 	while (i < left.length || j < right.length) {
 		if (i < left.length && j < right.length && left[i] === right[j]) [i, j] = [i + 1, j + 1];
-		else if (j >= right.length || (i < left.length && table[i + 1][j] >= table[i][j + 1])) marks[0].add(start + i++);
+		else if (j >= right.length || (i < left.length && table[i + 1][j] >= table[i][j + 1]))
+			marks[0].add(start + i++);
 		else marks[1].add(start + j++);
 	}
 	return { lines: [one, two], marks };
 }
 
-const pane = (title, lines, marks, name) => h("section", { class: "version" }, h("h3", null, title),
-	h("pre", { tabindex: 0, "aria-label": title }, lines.map((line, at) =>
-		h("span", { class: marks.has(at) ? `line ${name}` : "line" }, line, "\n"))));
+const pane = (title, lines, marks, name) =>
+	h(
+		"section",
+		{ class: "version" },
+		h("h3", null, title),
+		h(
+			"pre",
+			{ tabindex: 0, "aria-label": title },
+			lines.map((line, at) => h("span", { class: marks.has(at) ? `line ${name}` : "line" }, line, "\n")),
+		),
+	);
 
-const choices = (close) => h("p", { class: "actions" }, button("Decide later", { class: "quiet", onclick: () => close() }),
-	button("Take the other version", { class: "quiet", onclick: () => close("theirs") }),
-	button("Keep mine", { onclick: () => close("mine") }));
+const choices = (close) =>
+	h(
+		"p",
+		{ class: "actions" },
+		button("Decide later", { class: "quiet", onclick: () => close() }),
+		button("Take the other version", { class: "quiet", onclick: () => close("theirs") }),
+		button("Keep mine", { onclick: () => close("mine") }),
+	);
 
 /** Texts: "mine", "theirs" or undefined. */
 export function textConflict(mine, theirs) {
 	const { lines, marks } = differences(mine, theirs);
-	return dialog("Changed in another place meanwhile", (close) => [
-		h("p", { class: "muted" }, "Another tab or device has saved this since you began. Nothing is overwritten until you choose."),
-		h("div", { class: "versions" }, pane("Yours", lines[0], marks[0], "mine"), pane("The saved one", lines[1], marks[1], "theirs")),
-		choices(close)], { wide: true });
+	return dialog(
+		"Changed in another place meanwhile",
+		(close) => [
+			h(
+				"p",
+				{ class: "muted" },
+				"Another tab or device has saved this since you began. Nothing is overwritten until you choose.",
+			),
+			h(
+				"div",
+				{ class: "versions" },
+				pane("Yours", lines[0], marks[0], "mine"),
+				pane("The saved one", lines[1], marks[1], "theirs"),
+			),
+			choices(close),
+		],
+		{ wide: true },
+	);
 }
 
 /** Fields: `labels` says which and how they are called. */
-export const conflictDialog = (mine, theirs, labels) => dialog("Changed in another place meanwhile", (close) => [
-	h("p", { class: "muted" }, "Another tab or device has saved this since you began. Nothing is overwritten until you choose."),
-	h("div", { class: "scroll" }, h("table", { class: "table versions-table" },
-		h("thead", null, h("tr", null, h("th", { scope: "col" }, "Field"), h("th", { scope: "col" }, "Yours"),
-			h("th", { scope: "col" }, "The saved one"))),
-		h("tbody", null, Object.entries(labels).filter(([name]) => name in mine).map(([name, label]) =>
-			h("tr", { class: (mine[name] ?? "") === (theirs[name] ?? "") ? "" : "differs" },
-				h("th", { scope: "row" }, label), h("td", null, mine[name] ?? ""), h("td", null, theirs[name] ?? "")))))),
-	choices(close)], { wide: true });
+export const conflictDialog = (mine, theirs, labels) =>
+	dialog(
+		"Changed in another place meanwhile",
+		(close) => [
+			h(
+				"p",
+				{ class: "muted" },
+				"Another tab or device has saved this since you began. Nothing is overwritten until you choose.",
+			),
+			h(
+				"div",
+				{ class: "scroll" },
+				h(
+					"table",
+					{ class: "table versions-table" },
+					h(
+						"thead",
+						null,
+						h(
+							"tr",
+							null,
+							h("th", { scope: "col" }, "Field"),
+							h("th", { scope: "col" }, "Yours"),
+							h("th", { scope: "col" }, "The saved one"),
+						),
+					),
+					h(
+						"tbody",
+						null,
+						Object.entries(labels)
+							.filter(([name]) => name in mine)
+							.map(([name, label]) =>
+								h(
+									"tr",
+									{ class: (mine[name] ?? "") === (theirs[name] ?? "") ? "" : "differs" },
+									h("th", { scope: "row" }, label),
+									h("td", null, mine[name] ?? ""),
+									h("td", null, theirs[name] ?? ""),
+								),
+							),
+					),
+				),
+			),
+			choices(close),
+		],
+		{ wide: true },
+	);

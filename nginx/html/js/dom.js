@@ -1,7 +1,16 @@
 // Builds nodes. Text becomes text nodes and nothing else: no string is ever read as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
-const PROPERTIES = new Set(["value", "checked", "disabled", "hidden", "selected", "indeterminate", "srcdoc", "tabIndex"]);
+const PROPERTIES = new Set([
+	"value",
+	"checked",
+	"disabled",
+	"hidden",
+	"selected",
+	"indeterminate",
+	"srcdoc",
+	"tabIndex",
+]);
 
 function set(node, name, value) {
 	if (value === undefined || value === null || value === false) return;
@@ -43,10 +52,15 @@ export function debounce(run, ms) {
 	return later;
 }
 
-export const sleep = (ms, signal) => new Promise((resolve, reject) => {
-	const timer = setTimeout(resolve, ms);
-	signal?.addEventListener("abort", () => {
-		clearTimeout(timer);
-		reject(signal.reason);
-	}, { once: true });
-});
+export const sleep = (ms, signal) =>
+	new Promise((resolve, reject) => {
+		const timer = setTimeout(resolve, ms);
+		signal?.addEventListener(
+			"abort",
+			() => {
+				clearTimeout(timer);
+				reject(signal.reason);
+			},
+			{ once: true },
+		);
+	});

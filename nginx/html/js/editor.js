@@ -22,7 +22,13 @@ const STATES = {
 	failed: "Not saved",
 };
 
-const MARKS = [["Bold", "B", "**", "**"], ["Italic", "I", "_", "_"], ["Heading", "H", "\n## ", ""], ["List", "•", "\n- ", ""], ["Link", "↗", "[", "](https://)"]];
+const MARKS = [
+	["Bold", "B", "**", "**"],
+	["Italic", "I", "_", "_"],
+	["Heading", "H", "\n## ", ""],
+	["List", "•", "\n- ", ""],
+	["Link", "↗", "[", "](https://)"],
+];
 
 function wrap(area, before, after) {
 	const { selectionStart: from, selectionEnd: to, value } = area;
@@ -50,8 +56,13 @@ function wrap(area, before, after) {
  * Returns { node, close, print }.
  */
 export function editor(options) {
-	const area = h("textarea", { class: "markdown", "aria-label": options.label, spellcheck: "true", placeholder: options.placeholder ?? "",
-		oninput: () => typed() });
+	const area = h("textarea", {
+		class: "markdown",
+		"aria-label": options.label,
+		spellcheck: "true",
+		placeholder: options.placeholder ?? "",
+		oninput: () => typed(),
+	});
 	const light = h("span", { class: "save-state", role: "status", data: { state: "loading" } }, STATES.loading);
 	const words = h("span", { class: "muted words" });
 	const compare = button("Compare", { class: "small", hidden: true, onclick: () => resolve() });
@@ -62,13 +73,44 @@ export function editor(options) {
 	const page = h("div", { class: "preview-page" }, frame.node, hint);
 	frame.node.hidden = true;
 	const place = h("div", { class: "editor-panes", data: { pane: "write" } }, skeleton(1, "block"));
-	const pane = (name, label) => h("button", { type: "button", class: "quiet small", "aria-pressed": String(name === "write"), onclick: (event) => {
-		place.dataset.pane = name;
-		for (const one of event.target.parentNode.children) one.setAttribute("aria-pressed", String(one === event.target));
-	} }, label);
-	const panes = h("div", { class: "pane-switch", role: "group", "aria-label": "Show" }, pane("write", "Write"), pane("preview", "Preview"));
-	const marks = h("div", { class: "marks", role: "group", "aria-label": "Markdown" }, MARKS.map(([label, sign, before, after]) =>
-		h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick: () => wrap(area, before, after) }, sign)));
+	const pane = (name, label) =>
+		h(
+			"button",
+			{
+				type: "button",
+				class: "quiet small",
+				"aria-pressed": String(name === "write"),
+				onclick: (event) => {
+					place.dataset.pane = name;
+					for (const one of event.target.parentNode.children)
+						one.setAttribute("aria-pressed", String(one === event.target));
+				},
+			},
+			label,
+		);
+	const panes = h(
+		"div",
+		{ class: "pane-switch", role: "group", "aria-label": "Show" },
+		pane("write", "Write"),
+		pane("preview", "Preview"),
+	);
+	const marks = h(
+		"div",
+		{ class: "marks", role: "group", "aria-label": "Markdown" },
+		MARKS.map(([label, sign, before, after]) =>
+			h(
+				"button",
+				{
+					type: "button",
+					class: "icon-button",
+					"aria-label": label,
+					title: label,
+					onclick: () => wrap(area, before, after),
+				},
+				sign,
+			),
+		),
+	);
 	const bar = h("div", { class: "editor-bar" }, light, compare, words, marks, panes, options.extra ?? null);
 	const node = h("section", { class: "editor", "aria-label": options.label }, bar, begin, place, paper);
 
@@ -93,8 +135,16 @@ export function editor(options) {
 	};
 	const keepDraft = () => {
 		if (!dirty() || area.value === "") return outbox.discard(options.key);
-		outbox.keep({ key: options.key, label: options.label, href: options.href, method: options.method, path: options.path,
-			body: { ...options.body, content: area.value }, ...at(), waits: tooShort() });
+		outbox.keep({
+			key: options.key,
+			label: options.label,
+			href: options.href,
+			method: options.method,
+			path: options.path,
+			body: { ...options.body, content: area.value },
+			...at(),
+			waits: tooShort(),
+		});
 	};
 	const keepSoon = debounce(keepDraft, 250);
 	const saveSoon = debounce(() => save(), PAUSE);
@@ -180,7 +230,8 @@ export function editor(options) {
 		try {
 			const html = await options.render();
 			if (closed) return;
-			if (html === null) { // there is no rendering of this
+			if (html === null) {
+				// there is no rendering of this
 				place.dataset.pane = "only";
 				return paper.replaceChildren(h("div", { class: "plain-text" }, server.text));
 			}
@@ -206,16 +257,24 @@ export function editor(options) {
 		if (closed) return;
 		area.value = server.text ?? "";
 		place.replaceChildren(h("div", { class: "write-pane" }, area), page);
-		if (options.begin) begin.replaceChildren("Begin with: ", ...options.begin.map((one) => button(one.label, { class: "quiet small",
-			onclick: async () => {
-				try {
-					area.value = await one.text();
-					typed();
-					area.focus();
-				} catch (problem) {
-					complain(problem);
-				}
-			} })));
+		if (options.begin)
+			begin.replaceChildren(
+				"Begin with: ",
+				...options.begin.map((one) =>
+					button(one.label, {
+						class: "quiet small",
+						onclick: async () => {
+							try {
+								area.value = await one.text();
+								typed();
+								area.focus();
+							} catch (problem) {
+								complain(problem);
+							}
+						},
+					}),
+				),
+			);
 		show(server.text === null ? "empty" : "saved");
 		if (draft !== undefined && draft.body.content !== area.value) {
 			area.value = draft.body.content;
@@ -232,7 +291,15 @@ export function editor(options) {
 
 	/** Looks for changes from elsewhere when the user comes back to this tab. */
 	async function lookAgain() {
-		if (document.visibilityState !== "visible" || closed || dirty() || saving !== null || theirs !== null || server.text === null) return;
+		if (
+			document.visibilityState !== "visible" ||
+			closed ||
+			dirty() ||
+			saving !== null ||
+			theirs !== null ||
+			server.text === null
+		)
+			return;
 		try {
 			const now = await options.load();
 			if (closed || dirty() || saving !== null || now.etag === server.etag) return;
@@ -275,11 +342,20 @@ export function editor(options) {
 			if (unsaved) keepDraft();
 			if (unsaved && theirs === null && !tooShort() && saving === null) {
 				const text = area.value;
-				options.send(text, at()).then(() => {
-					if (outbox.find(options.key)?.body.content === text) outbox.discard(options.key);
-					options.saved?.(server.text === null);
-				}, () => {}).finally(unclaim);
-			} else Promise.resolve(saving).catch(() => {}).then(unclaim);
+				options
+					.send(text, at())
+					.then(
+						() => {
+							if (outbox.find(options.key)?.body.content === text) outbox.discard(options.key);
+							options.saved?.(server.text === null);
+						},
+						() => {},
+					)
+					.finally(unclaim);
+			} else
+				Promise.resolve(saving)
+					.catch(() => {})
+					.then(unclaim);
 			closed = true;
 			removeEventListener("online", online);
 			removeEventListener("pagehide", leave);

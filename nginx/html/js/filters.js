@@ -25,7 +25,8 @@ export const readFilters = (query) => ({
 /** As the API takes it: a search is at most 200 characters. */
 export const toQuery = ({ q, ...filters }) => ({ ...filters, q: q.trim().slice(0, 200) });
 
-export const isFiltered = (filters) => filters.q.trim() !== "" || filters.priority_level.length > 0 || filters.status.length > 0;
+export const isFiltered = (filters) =>
+	filters.q.trim() !== "" || filters.priority_level.length > 0 || filters.status.length > 0;
 
 function toAddress({ q, priority_level: levels, status, sort }) {
 	const words = [...levels.map((level) => ["priority", level]), ...status.map((state) => ["status", state])];
@@ -49,24 +50,62 @@ export function filterBar(filters, { typed, changed, states = false }) {
 			changed(filters);
 		}
 	};
-	const chips = (legend, key, choices) => h("fieldset", { class: "chips" }, h("legend", { class: "unseen" }, legend),
-		Object.entries(choices).map(([value, choice]) => h("label", { class: "chip" },
-			h("input", { type: "checkbox", name: key, value, checked: filters[key].includes(value),
-				onchange: () => set({ [key]: toggle(filters[key], value) }) }),
-			h("span", null, choice.label ?? choice))));
-	const bar = h("div", { class: "filters", role: "search" },
-		h("label", { class: "search-box" }, icon("search"), h("span", { class: "unseen" }, "Filter applications"),
-			h("input", { type: "search", name: "filter", value: filters.q, placeholder: "Filter by company, role, words of the posting",
-				autocomplete: "off", spellcheck: "false", maxlength: 200, oninput: (event) => {
+	const chips = (legend, key, choices) =>
+		h(
+			"fieldset",
+			{ class: "chips" },
+			h("legend", { class: "unseen" }, legend),
+			Object.entries(choices).map(([value, choice]) =>
+				h(
+					"label",
+					{ class: "chip" },
+					h("input", {
+						type: "checkbox",
+						name: key,
+						value,
+						checked: filters[key].includes(value),
+						onchange: () => set({ [key]: toggle(filters[key], value) }),
+					}),
+					h("span", null, choice.label ?? choice),
+				),
+			),
+		);
+	const bar = h(
+		"div",
+		{ class: "filters", role: "search" },
+		h(
+			"label",
+			{ class: "search-box" },
+			icon("search"),
+			h("span", { class: "unseen" }, "Filter applications"),
+			h("input", {
+				type: "search",
+				name: "filter",
+				value: filters.q,
+				placeholder: "Filter by company, role, words of the posting",
+				autocomplete: "off",
+				spellcheck: "false",
+				maxlength: 200,
+				oninput: (event) => {
 					set({ q: event.target.value }, false);
 					typed(filters);
 					ask();
-				} })),
+				},
+			}),
+		),
 		chips("Priority", "priority_level", PRIORITY),
 		states && chips("Status", "status", STATUS),
-		h("label", { class: "sort-box" }, h("span", { class: "unseen" }, "Order"),
-			h("select", { name: "sort", value: filters.sort, onchange: (event) => set({ sort: event.target.value }) },
-				Object.entries(ORDERS).map(([value, label]) => h("option", { value }, label)))));
+		h(
+			"label",
+			{ class: "sort-box" },
+			h("span", { class: "unseen" }, "Order"),
+			h(
+				"select",
+				{ name: "sort", value: filters.sort, onchange: (event) => set({ sort: event.target.value }) },
+				Object.entries(ORDERS).map(([value, label]) => h("option", { value }, label)),
+			),
+		),
+	);
 	return {
 		bar,
 		clear: () => {

@@ -27,5 +27,9 @@ const PATHS = {
 };
 
 /** An icon that says nothing to a screen reader: what it stands on has a name. */
-export const icon = (name) => s("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true", width: 20, height: 20 },
-	s("path", { d: PATHS[name] }));
+export const icon = (name) =>
+	s(
+		"svg",
+		{ class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true", width: 20, height: 20 },
+		s("path", { d: PATHS[name] }),
+	);

@@ -10,12 +10,23 @@ export const STATUS = {
 export const PRIORITY = { high: "High", medium: "Medium", low: "Low" };
 
 export const DOCUMENT = {
-	research_report: { label: "Research", flag: "research_completed",
-		about: "What the company does, who works there, what the posting asks for and how you meet it." },
-	optimized_resume: { label: "Résumé", flag: "resume_optimized", needs: "research_report",
-		about: "Your résumé, fitted to this posting." },
-	cover_letter: { label: "Cover letter", flag: "cover_letter_generated", needs: "optimized_resume",
-		about: "Why you, why them, in less than a page." },
+	research_report: {
+		label: "Research",
+		flag: "research_completed",
+		about: "What the company does, who works there, what the posting asks for and how you meet it.",
+	},
+	optimized_resume: {
+		label: "Résumé",
+		flag: "resume_optimized",
+		needs: "research_report",
+		about: "Your résumé, fitted to this posting.",
+	},
+	cover_letter: {
+		label: "Cover letter",
+		flag: "cover_letter_generated",
+		needs: "optimized_resume",
+		about: "Why you, why them, in less than a page.",
+	},
 };
 
 export const FOCUS = {

@@ -54,7 +54,8 @@ export function claim(key) {
 }
 
 /** Those that wait for the user's word or for the network. */
-export const waiting = () => all().filter((entry) => !claims.has(entry.key) && !entry.waits && !((entry.due ?? 0) > Date.now()));
+export const waiting = () =>
+	all().filter((entry) => !claims.has(entry.key) && !entry.waits && !((entry.due ?? 0) > Date.now()));
 
 /** Whether leaving the page loses something. */
 export const atRisk = () => unstored.size > 0;
@@ -75,10 +76,10 @@ async function send(entry) {
 }
 
 /** Sends what may be sent: with `everything` also what needs the user's word. Throws when the network fails. */
-export const flush = (everything = false) => locked(async () => {
-	for (const entry of waiting())
-		if (everything || (entry.automatic && !entry.error)) await send(entry);
-});
+export const flush = (everything = false) =>
+	locked(async () => {
+		for (const entry of waiting()) if (everything || (entry.automatic && !entry.error)) await send(entry);
+	});
 
 addEventListener("storage", (event) => {
 	if (event.key?.startsWith(PREFIX)) outbox.dispatchEvent(new Event("change"));

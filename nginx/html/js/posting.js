@@ -1,12 +1,14 @@
 // Guesses the facts of a position from the text of its posting. The user corrects what is wrong.
 
-const TITLE = /\b(engineer|developer|programmer|architect|manager|designer|analyst|scientist|consultant|director|lead|head of|administrator|specialist|coordinator|assistant|officer|researcher|writer|editor|technician|nurse|teacher|accountant|intern|recruiter|representative|associate|strategist|owner|operator|librarian|planner)\b/i;
+const TITLE =
+	/\b(engineer|developer|programmer|architect|manager|designer|analyst|scientist|consultant|director|lead|head of|administrator|specialist|coordinator|assistant|officer|researcher|writer|editor|technician|nurse|teacher|accountant|intern|recruiter|representative|associate|strategist|owner|operator|librarian|planner)\b/i;
 const LABELS = {
 	company_name: /^(?:company|employer|organi[sz]ation|about)\s*[:–-]\s*(\S.*)$/i,
 	role_title: /^(?:job\s*title|role|position|title|job|vacancy)\s*[:–-]\s*(\S.*)$/i,
 	location: /^(?:job\s*location|location|place|office|where|based in)\s*[:–-]?\s+(\S.*)$/i,
 };
-const PLACE = /^(?:(?:fully\s+)?remote|hybrid|on-?site)\b.{0,40}$|^[\p{Lu}][\p{L}.' -]+,\s*[\p{Lu}][\p{L}.' -]+(?:\s*\([^)]*\))?$/u;
+const PLACE =
+	/^(?:(?:fully\s+)?remote|hybrid|on-?site)\b.{0,40}$|^[\p{Lu}][\p{L}.' -]+,\s*[\p{Lu}][\p{L}.' -]+(?:\s*\([^)]*\))?$/u;
 const NAME = "([\\p{Lu}\\d][\\p{L}\\d&.'+-]*(?:\\s+(?:&|and|of|[\\p{Lu}\\d][\\p{L}\\d&.'+-]*)){0,4})";
 const SENTENCES = [
 	new RegExp(`^\\W*(?:about|join|at|welcome to|life at)\\s+${NAME}`, "u"),
@@ -14,10 +16,16 @@ const SENTENCES = [
 	new RegExp(`(?:join|about|at|for)\\s+${NAME}\\s*(?:as|,|\\.|!|$)`, "u"),
 	new RegExp(`^${NAME}\\s+(?:is|makes|builds|moves|helps|runs|sells|develops|provides|operates)\\b`, "u"),
 ];
-const ROLE_SENTENCE = /(?:hiring|looking for|seeking|searching for|recruiting|join us as)\s+(?:an?|our next|our first)\s+([^.,;:\n]{4,80}?)(?=\s+(?:who|to|for|in|at|with|that)\b|[.,;:]|$)/i;
-const BOARDS = /(?:^|\.)(?:lever|greenhouse|ashbyhq|workable|smartrecruiters|linkedin|indeed|glassdoor|personio|recruitee|teamtailor)\./;
+const ROLE_SENTENCE =
+	/(?:hiring|looking for|seeking|searching for|recruiting|join us as)\s+(?:an?|our next|our first)\s+([^.,;:\n]{4,80}?)(?=\s+(?:who|to|for|in|at|with|that)\b|[.,;:]|$)/i;
+const BOARDS =
+	/(?:^|\.)(?:lever|greenhouse|ashbyhq|workable|smartrecruiters|linkedin|indeed|glassdoor|personio|recruitee|teamtailor)\./;
 
-const tidy = (text) => text.replace(/\s+/g, " ").replace(/[\s.,;:–-]+$/, "").trim();
+const tidy = (text) =>
+	text
+		.replace(/\s+/g, " ")
+		.replace(/[\s.,;:–-]+$/, "")
+		.trim();
 const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 
 /** "careers.acme-tools.example" is Acme Tools; on a job board it is the first part of the path. */
@@ -28,8 +36,10 @@ function companyOfAddress(address) {
 	} catch {
 		return "";
 	}
-	const labels = url.hostname.split(".").filter((label) => !/^(www|jobs?|careers?|boards?|apply|join|work|hire)$/.test(label));
-	const name = BOARDS.test(url.hostname) ? url.pathname.split("/")[1] ?? "" : labels.at(-2) ?? "";
+	const labels = url.hostname
+		.split(".")
+		.filter((label) => !/^(www|jobs?|careers?|boards?|apply|join|work|hire)$/.test(label));
+	const name = BOARDS.test(url.hostname) ? (url.pathname.split("/")[1] ?? "") : (labels.at(-2) ?? "");
 	return /^(jobs?|view|viewjob|)$/.test(name) ? "" : name.split(/[-_]/).map(capital).join(" ");
 }
 
@@ -70,15 +80,25 @@ function fromLabels(lines) {
 
 /** company_name, role_title, location and job_url of a posting, "" where there is no telling. */
 export function guess(text) {
-	const lines = text.split("\n").map((line) => line.replace(/^[#>*\s]+/, "").trim()).filter(Boolean);
+	const lines = text
+		.split("\n")
+		.map((line) => line.replace(/^[#>*\s]+/, "").trim())
+		.filter(Boolean);
 	const url = /https?:\/\/[^\s<>"')\]]+/.exec(text)?.[0].replace(/[.,;]+$/, "") ?? "";
 	const labels = fromLabels(lines);
 	const headline = fromHeadline(lines);
-	const sentence = SENTENCES.map((pattern) => lines.slice(0, 12).map((line) => pattern.exec(line)?.[1])
-		.find((name) => name && !/^(We|You|Our|The|This|It|Us|Your|A|An|In)$/.test(name) && !TITLE.test(name))).find(Boolean);
+	const sentence = SENTENCES.map((pattern) =>
+		lines
+			.slice(0, 12)
+			.map((line) => pattern.exec(line)?.[1])
+			.find((name) => name && !/^(We|You|Our|The|This|It|Us|Your|A|An|In)$/.test(name) && !TITLE.test(name)),
+	).find(Boolean);
 	const place = lines.slice(0, 12).find((line) => line.length < 60 && PLACE.test(line));
 	return {
-		company_name: tidy(labels.company_name ?? headline.company_name ?? sentence ?? companyOfAddress(url)).slice(0, 255),
+		company_name: tidy(labels.company_name ?? headline.company_name ?? sentence ?? companyOfAddress(url)).slice(
+			0,
+			255,
+		),
 		role_title: tidy(labels.role_title ?? headline.role_title ?? ROLE_SENTENCE.exec(text)?.[1] ?? "").slice(0, 255),
 		location: tidy(labels.location ?? headline.location ?? place ?? "").slice(0, 255),
 		job_url: url,

@@ -3,8 +3,34 @@
 
 import { h } from "./dom.js";
 
-const ELEMENTS = new Set(["A", "BLOCKQUOTE", "BR", "CODE", "DEL", "EM", "H1", "H2", "H3", "H4", "H5", "H6", "HR", "LI", "OL", "P",
-	"PRE", "STRONG", "SUP", "TABLE", "TBODY", "TD", "TH", "THEAD", "TR", "UL"]);
+const ELEMENTS = new Set([
+	"A",
+	"BLOCKQUOTE",
+	"BR",
+	"CODE",
+	"DEL",
+	"EM",
+	"H1",
+	"H2",
+	"H3",
+	"H4",
+	"H5",
+	"H6",
+	"HR",
+	"LI",
+	"OL",
+	"P",
+	"PRE",
+	"STRONG",
+	"SUP",
+	"TABLE",
+	"TBODY",
+	"TD",
+	"TH",
+	"THEAD",
+	"TR",
+	"UL",
+]);
 const ALIGN = new Set(["left", "right", "center"]);
 
 function copy(node) {
@@ -15,15 +41,20 @@ function copy(node) {
 	if (!ELEMENTS.has(node.tagName)) return /^(SCRIPT|STYLE|TEMPLATE)$/.test(node.tagName) ? null : children;
 	const href = node.getAttribute("href") ?? "";
 	const align = node.getAttribute("align");
-	return h(node.tagName.toLowerCase(), {
-		href: node.tagName === "A" && /^(https?:|mailto:|tel:)/i.test(href) ? href : null,
-		start: node.tagName === "OL" ? node.getAttribute("start") : null,
-		class: ALIGN.has(align) ? `align-${align}` : null,
-	}, children);
+	return h(
+		node.tagName.toLowerCase(),
+		{
+			href: node.tagName === "A" && /^(https?:|mailto:|tel:)/i.test(href) ? href : null,
+			start: node.tagName === "OL" ? node.getAttribute("start") : null,
+			class: ALIGN.has(align) ? `align-${align}` : null,
+		},
+		children,
+	);
 }
 
 /** Nodes of a rendering, for print. */
-export const nodesOf = (html) => [...new DOMParser().parseFromString(html, "text/html").body.childNodes].map(copy).flat().filter(Boolean);
+export const nodesOf = (html) =>
+	[...new DOMParser().parseFromString(html, "text/html").body.childNodes].map(copy).flat().filter(Boolean);
 
 /** A frame that shows renderings: show(html). No script runs in it and nothing in it leads anywhere by itself. */
 export function previewFrame(title) {
@@ -35,7 +66,8 @@ export function previewFrame(title) {
 			const link = event.target.closest("a[href]");
 			if (link === null) return;
 			event.preventDefault();
-			if (/^(https?|mailto|tel):$/.test(link.protocol) && link.origin !== location.origin) open(link.href, "_blank", "noopener");
+			if (/^(https?|mailto|tel):$/.test(link.protocol) && link.origin !== location.origin)
+				open(link.href, "_blank", "noopener");
 		});
 		inside.addEventListener("keydown", (event) => {
 			if (event.key === "Escape") node.blur();
@@ -47,8 +79,9 @@ export function previewFrame(title) {
 		show: (html) => {
 			scroll = node.contentDocument?.documentElement?.scrollTop ?? 0;
 			const theme = document.documentElement.dataset.theme;
-			node.srcdoc = `<!doctype html><html lang="en"${theme ? ` data-theme="${theme}"` : ""}><meta charset="utf-8">`
-				+ `<title>Preview</title><link rel="stylesheet" href="/preview.css"><body class="paper">${html}`;
+			node.srcdoc =
+				`<!doctype html><html lang="en"${theme ? ` data-theme="${theme}"` : ""}><meta charset="utf-8">` +
+				`<title>Preview</title><link rel="stylesheet" href="/preview.css"><body class="paper">${html}`;
 		},
 	};
 }

@@ -12,8 +12,10 @@ const VIEWS = [
 	[/^\/board$/, () => import("./views/board.js")],
 	[/^\/table$/, () => import("./views/table.js")],
 	[/^\/new(?:\/(?<by>paste|csv))?$/, () => import("./views/new.js")],
-	[/^\/applications\/(?<id>[0-9a-f-]{36})(?:\/(?<step>research_report|optimized_resume|cover_letter))?$/,
-		() => import("./views/application.js")],
+	[
+		/^\/applications\/(?<id>[0-9a-f-]{36})(?:\/(?<step>research_report|optimized_resume|cover_letter))?$/,
+		() => import("./views/application.js"),
+	],
 	[/^\/resumes$/, () => import("./views/resumes.js")],
 	[/^\/resumes\/(?<id>new|[0-9a-f-]{36})$/, () => import("./views/resume.js")],
 	[/^\/search$/, () => import("./views/search.js")],
@@ -50,13 +52,18 @@ function rememberScroll() {
 
 function followLink(event) {
 	const link = event.target.closest?.("a[href]");
-	if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
+	if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey)
+		return;
 	if (link.origin !== location.origin || link.target || link.hasAttribute("download")) return;
 	if (link.pathname.startsWith("/api/") || /\.[0-9a-z]+$/i.test(link.pathname)) return;
 	event.preventDefault();
 	if (link.hash && link.pathname === location.pathname) return document.querySelector(link.hash)?.focus();
 	go(link.pathname + link.search);
 }
+
+/** Loads all views, so that going to one needs no network for its code. */
+export const prefetch = () =>
+	VIEWS.reduce((before, [, load]) => before.then(load, load), Promise.resolve()).catch(() => {});
 
 /** Goes to an address. With `replace`, going back does not lead here. */
 export function go(path, { replace = false } = {}) {
@@ -91,7 +98,7 @@ export async function show({ first = false, back = false }) {
 	if (instead !== null) return go(instead, { replace: true });
 	const turn = ++shown;
 	const { load, params } = match(location.pathname);
-	const scroll = back || first ? history.state?.scroll ?? 0 : 0;
+	const scroll = back || first ? (history.state?.scroll ?? 0) : 0;
 	const page = { params, query: new URLSearchParams(location.search), state: history.state };
 	if (current?.load === load && current.view?.update) {
 		page.signal = current.controller.signal;
@@ -116,7 +123,11 @@ export async function show({ first = false, back = false }) {
 		announce(view.title);
 	}
 	scrollTo(0, scroll);
-	if (scroll > 0 && view.ready) view.ready.then(() => turn === shown && scrollTo(0, scroll), () => {});
+	if (scroll > 0 && view.ready)
+		view.ready.then(
+			() => turn === shown && scrollTo(0, scroll),
+			() => {},
+		);
 }
 
 async function make(load, page) {
@@ -124,7 +135,7 @@ async function make(load, page) {
 		return await (await load()).default(page);
 	} catch (error) {
 		if (!(error instanceof TypeError)) console.error(error);
-		return { title: "Not loaded", body: failure(error, () => location.reload()) };
+		return { title: "Not loaded", body: failure(error, () => location.reload(), "h1") };
 	}
 }
 

@@ -57,17 +57,20 @@ channel.addEventListener("message", ({ data }) => {
 });
 
 /** Gets another token than `used`, unless another tab has got one meanwhile. */
-const refresh = (used) => locked(async () => {
-	if (token !== null && token !== used) return;
-	accept((await post("/auth/refresh", {}, { anonymous: true })).data);
-});
+const refresh = (used) =>
+	locked(async () => {
+		if (token !== null && token !== used) return;
+		accept((await post("/auth/refresh", {}, { anonymous: true })).data);
+	});
 
 async function renew(used) {
 	try {
 		await refresh(used);
 	} catch (problem) {
 		if (problem.status !== 401) throw problem;
-		asking ??= askAgain().finally(() => { asking = null; });
+		asking ??= askAgain().finally(() => {
+			asking = null;
+		});
 		await asking;
 	}
 }

@@ -9,7 +9,19 @@ import { icon } from "../icons.js";
 import { DOCUMENT, STATUS, dateOf, momentOf } from "../labels.js";
 import * as outbox from "../outbox.js";
 import { go } from "../router.js";
-import { announce, button, complain, confirm, failure, iconButton, outLink, prioritySelect, skeleton, statusBadge, toast } from "../ui.js";
+import {
+	announce,
+	button,
+	complain,
+	confirm,
+	failure,
+	iconButton,
+	outLink,
+	prioritySelect,
+	skeleton,
+	statusBadge,
+	toast,
+} from "../ui.js";
 
 const FACTS = {
 	company_name: { label: "Company", maxlength: 255, required: true },
@@ -20,8 +32,10 @@ const FACTS = {
 };
 
 const BEGINNINGS = {
-	research_report: (row) => `# ${row.company_name}\n\n## What they do\n\n\n## What the posting asks for\n\n- \n\n## How I meet it\n\n- \n\n## Questions to ask\n\n- \n`,
-	cover_letter: (row) => `Dear hiring team,\n\nI am applying for the position of ${row.role_title} at ${row.company_name}.\n\n\n\nKind regards,\n`,
+	research_report: (row) =>
+		`# ${row.company_name}\n\n## What they do\n\n\n## What the posting asks for\n\n- \n\n## How I meet it\n\n- \n\n## Questions to ask\n\n- \n`,
+	cover_letter: (row) =>
+		`Dear hiring team,\n\nI am applying for the position of ${row.role_title} at ${row.company_name}.\n\n\n\nKind regards,\n`,
 };
 
 const nameOf = (row) => `${row.role_title} at ${row.company_name}`;
@@ -34,37 +48,63 @@ function fact(name, row, save) {
 	const show = (focus) => {
 		const value = row[name] ?? "";
 		const editButton = iconButton("pen", `Edit ${label.toLowerCase()}`, { onclick: edit });
-		const shown = value === "" ? button(none ?? "Add", { class: "link", onclick: edit })
-			: long ? h("div", { class: "posting" }, value) : name === "job_url" ? outLink(value, value.replace(/^https?:\/\/(www\.)?/, "")) : h("span", null, value);
+		const shown =
+			value === ""
+				? button(none ?? "Add", { class: "link", onclick: edit })
+				: long
+					? h("div", { class: "posting" }, value)
+					: name === "job_url"
+						? outLink(value, value.replace(/^https?:\/\/(www\.)?/, ""))
+						: h("span", null, value);
 		place.replaceChildren(shown, ...(value === "" ? [] : [editButton]));
 		if (focus) (value === "" ? shown : editButton).focus();
 	};
 	function edit() {
 		const fault = h("p", { class: "fault", role: "alert" });
-		const input = h(long ? "textarea" : "input", { "aria-label": label, ...attributes, rows: long ? 18 : null, value: row[name] ?? "" });
-		const form = h("form", { class: "fact-form", novalidate: true, onsubmit: async (event) => {
-			event.preventDefault();
-			const value = long ? input.value : input.value.trim();
-			if (value === (row[name] ?? "")) return show(true);
-			form.setAttribute("aria-busy", "true");
-			try {
-				await save({ [name]: value === "" && !attributes.required ? null : value });
-				announce(`${label} saved`);
-				show(true);
-			} catch (problem) {
-				form.removeAttribute("aria-busy");
-				if (problem.status === undefined) throw problem;
-				const detail = problem.errors?.[0]?.detail;
-				fault.textContent = detail ? `It ${detail}.` : problem.message;
-				input.setAttribute("aria-invalid", "true");
-				input.focus();
-			}
-		}, onkeydown: (event) => {
-			if (event.key !== "Escape") return;
-			event.stopPropagation();
-			show(true);
-		} }, input, h("div", { class: "actions" }, button("Save", { type: "submit", class: "small" }),
-			button("Cancel", { class: "quiet small", onclick: () => show(true) })), fault);
+		const input = h(long ? "textarea" : "input", {
+			"aria-label": label,
+			...attributes,
+			rows: long ? 18 : null,
+			value: row[name] ?? "",
+		});
+		const form = h(
+			"form",
+			{
+				class: "fact-form",
+				novalidate: true,
+				onsubmit: async (event) => {
+					event.preventDefault();
+					const value = long ? input.value : input.value.trim();
+					if (value === (row[name] ?? "")) return show(true);
+					form.setAttribute("aria-busy", "true");
+					try {
+						await save({ [name]: value === "" && !attributes.required ? null : value });
+						announce(`${label} saved`);
+						show(true);
+					} catch (problem) {
+						form.removeAttribute("aria-busy");
+						if (problem.status === undefined) throw problem;
+						const detail = problem.errors?.[0]?.detail;
+						fault.textContent = detail ? `It ${detail}.` : problem.message;
+						input.setAttribute("aria-invalid", "true");
+						input.focus();
+					}
+				},
+				onkeydown: (event) => {
+					if (event.key !== "Escape") return;
+					event.stopPropagation();
+					show(true);
+				},
+			},
+			input,
+			h(
+				"div",
+				{ class: "actions" },
+				button("Save", { type: "submit", class: "small" }),
+				button("Cancel", { class: "quiet small", onclick: () => show(true) }),
+			),
+			fault,
+		);
 		place.replaceChildren(form);
 		input.focus();
 		if (!long) input.select();
@@ -76,14 +116,23 @@ function fact(name, row, save) {
 export default function application(page) {
 	const { id } = page.params;
 	const path = `/applications/${id}`;
-	const body = h("div", { class: "page wide application" }, h("div", { class: "skeletons" }, skeleton(2), skeleton(1, "block")));
-	const view = { title: "Application", body, update: (next) => {
-		if (next.params.id !== id || row === null) return false;
-		step = next.params.step ?? null;
-		showStep();
-		$("h1", body).focus();
-		return titleOf();
-	}, close: () => open?.close() };
+	const body = h(
+		"div",
+		{ class: "page wide application" },
+		h("div", { class: "skeletons" }, skeleton(2), skeleton(1, "block")),
+	);
+	const view = {
+		title: "Application",
+		body,
+		update: (next) => {
+			if (next.params.id !== id || row === null) return false;
+			step = next.params.step ?? null;
+			showStep();
+			$("h1", body).focus();
+			return titleOf();
+		},
+		close: () => open?.close(),
+	};
 	let row = null;
 	let etag = null;
 	let step = page.params.step ?? null;
@@ -105,7 +154,7 @@ export default function application(page) {
 			document.title = `${titleOf()} · JobForge`;
 		} catch (problem) {
 			if (page.signal.aborted) return;
-			body.replaceChildren(failure(problem, load));
+			body.replaceChildren(failure(problem, load, "h1"));
 		}
 	}
 
@@ -113,7 +162,7 @@ export default function application(page) {
 		Object.assign(row, changed);
 		title.replaceChildren(row.role_title, h("small", null, row.company_name));
 		badge.replaceChildren(statusBadge(row.status));
-		tell("changed", row);
+		if (Object.keys(changed).length > 0) tell("changed", { ...row });
 		drawSteps();
 	}
 
@@ -126,8 +175,16 @@ export default function application(page) {
 		} catch (problem) {
 			if (problem.passes) {
 				const [name] = Object.keys(change);
-				outbox.keep({ key: `facts:${id}:${name}`, label: `${FACTS[name]?.label ?? "Posting"} of ${nameOf(row)}`, href: path,
-					method: "PATCH", path, body: change, etag, automatic: true });
+				outbox.keep({
+					key: `facts:${id}:${name}`,
+					label: `${FACTS[name]?.label ?? "Posting"} of ${nameOf(row)}`,
+					href: path,
+					method: "PATCH",
+					path,
+					body: change,
+					etag,
+					automatic: true,
+				});
 				return take(change);
 			}
 			if (problem.status !== 412) throw problem;
@@ -147,37 +204,97 @@ export default function application(page) {
 	}
 
 	function draw() {
-		const facts = h("dl", { class: "facts" }, Object.keys(FACTS).map((name) => h("div", null, h("dt", null, FACTS[name].label),
-			fact(name, row, save).place)),
-		h("div", null, h("dt", null, "Added"), h("dd", null, h("time", { datetime: row.created_at, title: momentOf(row.created_at) }, dateOf(row.created_at)))));
+		const facts = h(
+			"dl",
+			{ class: "facts" },
+			Object.keys(FACTS).map((name) =>
+				h("div", null, h("dt", null, FACTS[name].label), fact(name, row, save).place),
+			),
+			h(
+				"div",
+				null,
+				h("dt", null, "Added"),
+				h(
+					"dd",
+					null,
+					h("time", { datetime: row.created_at, title: momentOf(row.created_at) }, dateOf(row.created_at)),
+				),
+			),
+		);
 		body.replaceChildren(
 			h("a", { class: "back", href: "/board" }, icon("left"), "Applications"),
-			h("div", { class: "page-head" }, h("div", null, title),
-				h("div", { class: "actions" }, badge, prioritySelect(row, (level, control) => setPriority(row, level, control), "Priority"),
-					iconButton("bin", "Delete this application", { onclick: () => {
-						removeLater(row);
-						go("/board");
-					} }))),
+			h(
+				"div",
+				{ class: "page-head" },
+				h("div", null, title),
+				h(
+					"div",
+					{ class: "actions" },
+					badge,
+					prioritySelect(row, (level, control) => setPriority(row, level, control), "Priority"),
+					iconButton("bin", "Delete this application", {
+						onclick: () => {
+							removeLater(row);
+							go("/board");
+						},
+					}),
+				),
+			),
 			steps,
-			h("div", { class: "application-parts" }, place, h("aside", { class: "panel facts-panel" }, h("h2", null, "Facts"), facts, aside)));
+			h(
+				"div",
+				{ class: "application-parts" },
+				place,
+				h("aside", { class: "panel facts-panel" }, h("h2", null, "Facts"), facts, aside),
+			),
+		);
 		take({});
 		showStep();
 	}
 
 	function drawSteps() {
 		const next = STATUS[row.status]?.next;
-		steps.replaceChildren(h("ol", null,
-			h("li", null, h("a", { href: path, "aria-current": step === null ? "step" : null }, h("span", { class: "step-mark" }, icon("resume")),
-				h("span", null, "Posting"))),
-			Object.entries(DOCUMENT).map(([type, one], at) => {
-				const done = row[one.flag];
-				const locked = !done && one.needs && !row[DOCUMENT[one.needs].flag];
-				const word = done ? "done" : type === next ? "next" : locked ? `after ${DOCUMENT[one.needs].label.toLowerCase()}` : "";
-				return h("li", { data: { state: done ? "done" : type === next ? "next" : "later" } },
-					h("a", { href: `${path}/${type}`, "aria-current": step === type ? "step" : null },
-						h("span", { class: "step-mark" }, done ? icon("check") : locked ? icon("lock") : String(at + 1)),
-						h("span", null, one.label, h("small", null, word))));
-			})));
+		steps.replaceChildren(
+			h(
+				"ol",
+				null,
+				h(
+					"li",
+					null,
+					h(
+						"a",
+						{ href: path, "aria-current": step === null ? "step" : null },
+						h("span", { class: "step-mark" }, icon("resume")),
+						h("span", null, "Posting"),
+					),
+				),
+				Object.entries(DOCUMENT).map(([type, one], at) => {
+					const done = row[one.flag];
+					const locked = !done && one.needs && !row[DOCUMENT[one.needs].flag];
+					const word = done
+						? "done"
+						: type === next
+							? "next"
+							: locked
+								? `after ${DOCUMENT[one.needs].label.toLowerCase()}`
+								: "";
+					return h(
+						"li",
+						{ data: { state: done ? "done" : type === next ? "next" : "later" } },
+						h(
+							"a",
+							{ href: `${path}/${type}`, "aria-current": step === type ? "step" : null },
+							h(
+								"span",
+								{ class: "step-mark" },
+								done ? icon("check") : locked ? icon("lock") : String(at + 1),
+							),
+							h("span", null, one.label, h("small", null, word)),
+						),
+					);
+				}),
+			),
+		);
 	}
 
 	function showStep() {
@@ -194,20 +311,57 @@ export default function application(page) {
 	function showPosting() {
 		const next = STATUS[row.status]?.next;
 		place.replaceChildren(
-			h("div", { class: "next panel" }, next
-				? [h("div", null, h("h2", null, `Next: ${DOCUMENT[next].label.toLowerCase()}`), h("p", { class: "muted" }, DOCUMENT[next].about)),
-					h("a", { class: "button", href: `${path}/${next}` }, icon("pen"), "Write it")]
-				: [h("div", null, h("h2", null, "Everything is written"), h("p", { class: "muted" }, "Print the résumé and the letter, and send them.")),
-					h("a", { class: "button", href: `${path}/cover_letter` }, icon("print"), "To the letter")]),
-			h("section", { class: "panel", "aria-labelledby": "posting" }, h("h2", { id: "posting" }, "The posting"),
-				fact("job_description", row, save).place));
+			h(
+				"div",
+				{ class: "next panel" },
+				next
+					? [
+							h(
+								"div",
+								null,
+								h("h2", null, `Next: ${DOCUMENT[next].label.toLowerCase()}`),
+								h("p", { class: "muted" }, DOCUMENT[next].about),
+							),
+							h("a", { class: "button", href: `${path}/${next}` }, icon("pen"), "Write it"),
+						]
+					: [
+							h(
+								"div",
+								null,
+								h("h2", null, "Everything is written"),
+								h("p", { class: "muted" }, "Print the résumé and the letter, and send them."),
+							),
+							h("a", { class: "button", href: `${path}/cover_letter` }, icon("print"), "To the letter"),
+						],
+			),
+			h(
+				"section",
+				{ class: "panel", "aria-labelledby": "posting" },
+				h("h2", { id: "posting" }, "The posting"),
+				fact("job_description", row, save).place,
+			),
+		);
 	}
 
-	const showLocked = (one) => place.replaceChildren(h("div", { class: "state" }, icon("lock"),
-		h("h2", null, `First: ${DOCUMENT[one.needs].label.toLowerCase()}`),
-		h("p", null, "The three documents follow one another, each drawing on the one before."),
-		h("p", { class: "actions" }, h("a", { class: "button", href: `${path}/${STATUS[row.status].next}` },
-			`Go to: ${DOCUMENT[STATUS[row.status].next].label.toLowerCase()}`))));
+	const showLocked = (one) =>
+		place.replaceChildren(
+			h(
+				"div",
+				{ class: "state" },
+				icon("lock"),
+				h("h2", null, `First: ${DOCUMENT[one.needs].label.toLowerCase()}`),
+				h("p", null, "The three documents follow one another, each drawing on the one before."),
+				h(
+					"p",
+					{ class: "actions" },
+					h(
+						"a",
+						{ class: "button", href: `${path}/${STATUS[row.status].next}` },
+						`Go to: ${DOCUMENT[STATUS[row.status].next].label.toLowerCase()}`,
+					),
+				),
+			),
+		);
 
 	function showDocument(type) {
 		const one = DOCUMENT[type];
@@ -216,7 +370,7 @@ export default function application(page) {
 		let documentId = null;
 		let opened = false;
 		const load2 = async () => {
-			if (!opened && !row[one.flag]) return (opened = true, { text: null, etag: null }); // it is known not to be there
+			if (!opened && !row[one.flag]) return ((opened = true), { text: null, etag: null }); // it is known not to be there
 			opened = true;
 			try {
 				const { data, etag: tag } = await get(place2);
@@ -256,7 +410,12 @@ export default function application(page) {
 				showSimilar(documentId);
 			},
 			extra: [
-				h("button", { type: "button", class: "quiet small", onclick: () => print() }, icon("print"), "Print or PDF"),
+				h(
+					"button",
+					{ type: "button", class: "quiet small", onclick: () => print() },
+					icon("print"),
+					"Print or PDF",
+				),
 				iconButton("bin", `Delete the ${one.label.toLowerCase()}`, { onclick: () => removeDocument(type) }),
 			],
 		});
@@ -265,21 +424,43 @@ export default function application(page) {
 
 		let asked = null;
 		async function showSimilarSoon() {
-			for (let i = 0; i < 50 && documentId === null; i++) await new Promise((resolve) => setTimeout(resolve, 100));
+			for (let i = 0; i < 50 && documentId === null; i++)
+				await new Promise((resolve) => setTimeout(resolve, 100));
 			showSimilar(documentId);
 		}
 		async function showSimilar(document) {
 			if (document === null || asked === document || step !== type) return;
 			asked = document;
 			try {
-				const { data } = await post("/documents/similar", { document_id: document, limit: 5 }, { signal: page.signal });
+				const { data } = await post(
+					"/documents/similar",
+					{ document_id: document, limit: 5 },
+					{ signal: page.signal },
+				);
 				if (step !== type || data.data.length === 0) return;
-				aside.replaceChildren(h("h2", null, "Similar documents"), h("ul", { class: "similar" }, data.data.map((found) => h("li", null,
-					h("a", { href: `/applications/${found.application.id}/${found.document.document_type}` },
-						`${DOCUMENT[found.document.document_type].label}, ${nameOf(found.application)}`),
-					h("span", { class: "muted" }, ` ${Math.round(found.similarity * 100)} % alike`)))));
+				aside.replaceChildren(
+					h("h2", null, "Similar documents"),
+					h(
+						"ul",
+						{ class: "similar" },
+						data.data.map((found) =>
+							h(
+								"li",
+								null,
+								h(
+									"a",
+									{ href: `/applications/${found.application.id}/${found.document.document_type}` },
+									`${DOCUMENT[found.document.document_type].label}, ${nameOf(found.application)}`,
+								),
+								h("span", { class: "muted" }, ` ${Math.round(found.similarity * 100)} % alike`),
+							),
+						),
+					),
+				);
 			} catch {
-				aside.replaceChildren(h("p", { class: "hint" }, "Similar documents are shown here once this one has an embedding."));
+				aside.replaceChildren(
+					h("p", { class: "hint" }, "Similar documents are shown here once this one has an embedding."),
+				);
 			}
 		}
 	}
@@ -287,13 +468,19 @@ export default function application(page) {
 	async function primaryResume() {
 		const { data } = await get("/resumes?limit=100");
 		const primary = data.data.find((one) => one.is_primary);
-		if (primary === undefined) throw Object.assign(new Error("You have no résumé yet. Add one under Résumés."), { status: 404 });
+		if (primary === undefined)
+			throw Object.assign(new Error("You have no résumé yet. Add one under Résumés."), { status: 404 });
 		return (await get(`/resumes/${primary.id}`)).data.content;
 	}
 
 	async function removeDocument(type) {
 		const one = DOCUMENT[type];
-		if (!await confirm(`Delete the ${one.label.toLowerCase()}?`, "Its text is gone for good.", "Delete", { danger: true })) return;
+		if (
+			!(await confirm(`Delete the ${one.label.toLowerCase()}?`, "Its text is gone for good.", "Delete", {
+				danger: true,
+			}))
+		)
+			return;
 		try {
 			await remove(`${path}/documents/${type}`);
 			open?.area && (open.area.value = "");

@@ -12,26 +12,37 @@ import { pageHead } from "./parts.js";
 export async function duplicate(id) {
 	const { data } = await get(`/resumes/${id}`);
 	const name = `${data.name.slice(0, 245)}, copy`;
-	return (await post("/resumes", { name, content: data.content, focus_area: data.focus_area }, { key: newKey() })).data;
+	return (await post("/resumes", { name, content: data.content, focus_area: data.focus_area }, { key: newKey() }))
+		.data;
 }
 
 export default function resumes(page) {
 	const list = h("div", null, skeleton(3, "row"));
 	let visible;
-	const ready = new Promise((resolve) => { visible = resolve; });
+	const ready = new Promise((resolve) => {
+		visible = resolve;
+	});
 
 	async function load() {
 		try {
 			const rows = [];
 			for (let cursor = ""; cursor !== null;) {
-				const { data } = await get(`/resumes?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, { signal: page.signal });
+				const { data } = await get(`/resumes?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, {
+					signal: page.signal,
+				});
 				rows.push(...data.data);
 				cursor = data.next;
 			}
 			rows.sort((a, b) => b.is_primary - a.is_primary);
-			list.replaceChildren(rows.length > 0 ? h("ul", { class: "rows" }, rows.map(item))
-				: empty("No résumé yet", "Write it once in Markdown. From here it goes into each application and is fitted there.",
-					h("a", { class: "button", href: "/resumes/new" }, icon("plus"), "Add your résumé")));
+			list.replaceChildren(
+				rows.length > 0
+					? h("ul", { class: "rows" }, rows.map(item))
+					: empty(
+							"No résumé yet",
+							"Write it once in Markdown. From here it goes into each application and is fitted there.",
+							h("a", { class: "button", href: "/resumes/new" }, icon("plus"), "Add your résumé"),
+						),
+			);
 		} catch (problem) {
 			if (!page.signal.aborted) list.replaceChildren(failure(problem, load));
 		}
@@ -48,29 +59,64 @@ export default function resumes(page) {
 		}
 	};
 
-	const item = (row) => h("li", { class: "row" },
-		h("a", { class: "card-link", href: `/resumes/${row.id}` }, h("strong", null, row.name),
-			h("span", null, `${FOCUS[row.focus_area]} · changed ${since(row.updated_at)}`)),
-		h("div", { class: "row-tools" },
-			row.is_primary ? h("span", { class: "badge", data: { status: "cover_letter_ready" } }, "Primary")
-				: iconButton("star", `Make ${row.name} the primary résumé`, { onclick: act(
-					() => patch(`/resumes/${row.id}`, { is_primary: true }), `${row.name} is the primary résumé now`) }),
-			iconButton("copy", `Duplicate ${row.name}`, { onclick: async () => {
-				try {
-					const copy = await duplicate(row.id);
-					toast("A copy is made.");
-					go(`/resumes/${copy.id}`);
-				} catch (problem) {
-					complain(problem);
-				}
-			} }),
-			iconButton("bin", `Delete ${row.name}`, { onclick: async () => {
-				if (await confirm(`Delete ${row.name}?`, "The résumé is gone for good. What you have written for applications stays.", "Delete", { danger: true })) {
-					await act(() => remove(`/resumes/${row.id}`), `${row.name} is deleted`)();
-				}
-			} })));
+	const item = (row) =>
+		h(
+			"li",
+			{ class: "row" },
+			h(
+				"a",
+				{ class: "card-link", href: `/resumes/${row.id}` },
+				h("strong", null, row.name),
+				h("span", null, `${FOCUS[row.focus_area]} · changed ${since(row.updated_at)}`),
+			),
+			h(
+				"div",
+				{ class: "row-tools" },
+				row.is_primary
+					? h("span", { class: "badge", data: { status: "cover_letter_ready" } }, "Primary")
+					: iconButton("star", `Make ${row.name} the primary résumé`, {
+							onclick: act(
+								() => patch(`/resumes/${row.id}`, { is_primary: true }),
+								`${row.name} is the primary résumé now`,
+							),
+						}),
+				iconButton("copy", `Duplicate ${row.name}`, {
+					onclick: async () => {
+						try {
+							const copy = await duplicate(row.id);
+							toast("A copy is made.");
+							go(`/resumes/${copy.id}`);
+						} catch (problem) {
+							complain(problem);
+						}
+					},
+				}),
+				iconButton("bin", `Delete ${row.name}`, {
+					onclick: async () => {
+						if (
+							await confirm(
+								`Delete ${row.name}?`,
+								"The résumé is gone for good. What you have written for applications stays.",
+								"Delete",
+								{ danger: true },
+							)
+						) {
+							await act(() => remove(`/resumes/${row.id}`), `${row.name} is deleted`)();
+						}
+					},
+				}),
+			),
+		);
 
 	load();
-	return { title: "Résumés", ready, body: h("div", { class: "page narrow" }, pageHead("Résumés",
-		h("a", { class: "button", href: "/resumes/new" }, icon("plus"), "New résumé")), list) };
+	return {
+		title: "Résumés",
+		ready,
+		body: h(
+			"div",
+			{ class: "page narrow" },
+			pageHead("Résumés", h("a", { class: "button", href: "/resumes/new" }, icon("plus"), "New résumé")),
+			list,
+		),
+	};
 }

@@ -3,11 +3,22 @@
 import { Pages, applications, endless, isRemoved, matches, removeLater, setPriority, tell } from "../applications.js";
 import { get, patch } from "../api.js";
 import { conflictDialog } from "../conflict.js";
-import { $, h } from "../dom.js";
+import { $, $$, h } from "../dom.js";
 import { filterBar, isFiltered, readFilters, toQuery } from "../filters.js";
 import { icon } from "../icons.js";
 import { count, since } from "../labels.js";
-import { announce, button, complain, empty, failure, iconButton, prioritySelect, roving, skeleton, statusBadge } from "../ui.js";
+import {
+	announce,
+	button,
+	complain,
+	empty,
+	failure,
+	iconButton,
+	prioritySelect,
+	roving,
+	skeleton,
+	statusBadge,
+} from "../ui.js";
 import { firstVisit, pageHead } from "./parts.js";
 
 const COLUMNS = [
@@ -19,21 +30,47 @@ const COLUMNS = [
 	["Changed", "updated_at", "aside"],
 	["Actions", null, "tools"],
 ];
-const EDITABLE = [["company_name", "Company", 255], ["role_title", "Role", 255], ["location", "Location", 255]];
+const EDITABLE = [
+	["company_name", "Company", 255],
+	["role_title", "Role", 255],
+	["location", "Location", 255],
+];
+
+const rowOf = new WeakMap(); // what a line shows
 
 function line(row, replace) {
 	const name = `${row.role_title} at ${row.company_name}`;
-	return h("tr", { data: { id: row.id } },
-		h("th", { scope: "row" }, h("a", { href: `/applications/${row.id}` }, h("strong", null, row.company_name),
-			h("span", null, row.role_title))),
+	const node = h(
+		"tr",
+		{ data: { id: row.id } },
+		h(
+			"th",
+			{ scope: "row" },
+			h(
+				"a",
+				{ href: `/applications/${row.id}` },
+				h("strong", null, row.company_name),
+				h("span", null, row.role_title),
+			),
+		),
 		h("td", { class: "aside" }, row.location ?? ""),
-		h("td", null, prioritySelect(row, (level, control) => setPriority(row, level, control))),
+		h(
+			"td",
+			null,
+			prioritySelect(row, (level, control) => setPriority(row, level, control)),
+		),
 		h("td", null, statusBadge(row.status)),
 		h("td", { class: "aside" }, since(row.created_at)),
 		h("td", { class: "aside" }, since(row.updated_at)),
-		h("td", { class: "tools" },
+		h(
+			"td",
+			{ class: "tools" },
 			iconButton("pen", `Edit ${name}`, { onclick: () => edit(row, replace) }),
-			iconButton("bin", `Delete ${name}`, { onclick: () => removeLater(row) })));
+			iconButton("bin", `Delete ${name}`, { onclick: () => removeLater(row) }),
+		),
+	);
+	rowOf.set(node, row);
+	return node;
 }
 
 /** Turns a row into fields, with what the server has now. */
@@ -45,14 +82,23 @@ async function edit(row, replace) {
 		return complain(problem);
 	}
 	let { etag } = answer;
-	const fields = EDITABLE.map(([name, label, maxlength]) => h("label", null, h("span", null, label),
-		h("input", { name, maxlength, value: answer.data[name] ?? "", required: name !== "location" })));
+	const fields = EDITABLE.map(([name, label, maxlength]) =>
+		h(
+			"label",
+			null,
+			h("span", null, label),
+			h("input", { name, maxlength, value: answer.data[name] ?? "", required: name !== "location" }),
+		),
+	);
 	const fault = h("p", { class: "fault", role: "alert" });
 	const stop = (next) => replace(row.id, line(next, replace), true);
-	const values = () => Object.fromEntries(fields.map((one) => {
-		const { name, value } = $("input", one);
-		return [name, value.trim() === "" && name === "location" ? null : value.trim()];
-	}));
+	const values = () =>
+		Object.fromEntries(
+			fields.map((one) => {
+				const { name, value } = $("input", one);
+				return [name, value.trim() === "" && name === "location" ? null : value.trim()];
+			}),
+		);
 	const save = async () => {
 		try {
 			const { data } = await patch(`/applications/${row.id}`, values(), { etag });
@@ -61,37 +107,62 @@ async function edit(row, replace) {
 			stop(data);
 		} catch (problem) {
 			if (problem.status !== 412) {
-				fault.textContent = problem.errors?.map(({ pointer, detail }) => `${pointer.slice(1).replaceAll("_", " ")} ${detail}`).join(", ")
-					|| problem.message;
+				fault.textContent =
+					problem.errors
+						?.map(({ pointer, detail }) => `${pointer.slice(1).replaceAll("_", " ")} ${detail}`)
+						.join(", ") || problem.message;
 				return;
 			}
 			const theirs = await get(`/applications/${row.id}`);
 			const labels = Object.fromEntries(EDITABLE);
-			if (await conflictDialog(values(), theirs.data, labels) === "mine") {
+			if ((await conflictDialog(values(), theirs.data, labels)) === "mine") {
 				etag = theirs.etag;
 				return save();
 			}
 			stop(theirs.data);
 		}
 	};
-	const cell = h("tr", { class: "editing", data: { id: row.id }, onkeydown: (event) => {
-		if (event.key === "Escape") stop(row);
-		if (event.key === "Enter" && event.target.tagName === "INPUT") save();
-	} }, h("td", { colspan: COLUMNS.length }, h("div", { class: "row-form" }, fields,
-		button("Save", { class: "small", onclick: save }), button("Cancel", { class: "quiet small", onclick: () => stop(row) }), fault)));
+	const cell = h(
+		"tr",
+		{
+			class: "editing",
+			data: { id: row.id },
+			onkeydown: (event) => {
+				if (event.key === "Escape") stop(row);
+				if (event.key === "Enter" && event.target.tagName === "INPUT") save();
+			},
+		},
+		h(
+			"td",
+			{ colspan: COLUMNS.length },
+			h(
+				"div",
+				{ class: "row-form" },
+				fields,
+				button("Save", { class: "small", onclick: save }),
+				button("Cancel", { class: "quiet small", onclick: () => stop(row) }),
+				fault,
+			),
+		),
+	);
 	replace(row.id, cell, false);
 	$("input", cell).focus();
 }
 
 export default function table(page) {
 	const filters = readFilters(page.query);
-	const body = h("tbody");
-	const end = h("div", null, skeleton(8, "row"));
+	// Replaced by the first rows, never moved by them.
+	const shape = () =>
+		h("tr", { class: "shape", "aria-hidden": "true" }, h("td", { colspan: COLUMNS.length }, skeleton(1)));
+	const body = h("tbody", null, Array.from({ length: 8 }, shape));
+	const end = h("div");
 	const total = h("p", { class: "muted total", role: "status" });
 	const instead = h("div");
 	let pages;
 	let visible;
-	const ready = new Promise((resolve) => { visible = resolve; });
+	const ready = new Promise((resolve) => {
+		visible = resolve;
+	});
 	const refreshFocus = roving(body, "tr");
 
 	const replace = (id, node, focus) => {
@@ -101,11 +172,25 @@ export default function table(page) {
 		if (focus) $("a", node)?.focus();
 	};
 	const heads = COLUMNS.map(([label, key, kind]) => {
-		if (key === null) return h("th", { scope: "col", class: kind }, label === "Actions" ? h("span", { class: "unseen" }, label) : label);
-		const sort = h("button", { type: "button", class: "sort", onclick: () => {
-			const falling = filters.sort === `-${key}` || (filters.sort !== key && key === "company_name");
-			bar.setSort(falling ? key : `-${key}`);
-		} }, label, icon("down"));
+		if (key === null)
+			return h(
+				"th",
+				{ scope: "col", class: kind },
+				label === "Actions" ? h("span", { class: "unseen" }, label) : label,
+			);
+		const sort = h(
+			"button",
+			{
+				type: "button",
+				class: "sort",
+				onclick: () => {
+					const falling = filters.sort === `-${key}` || (filters.sort !== key && key === "company_name");
+					bar.setSort(falling ? key : `-${key}`);
+				},
+			},
+			label,
+			icon("down"),
+		);
 		return h("th", { scope: "col", class: kind, data: { key } }, sort);
 	});
 	const showOrder = () => {
@@ -115,8 +200,18 @@ export default function table(page) {
 			head.setAttribute("aria-sort", order ?? "none");
 		}
 	};
-	const frame = h("div", { class: "table-frame" }, h("table", { class: "table" },
-		h("caption", { class: "unseen" }, "Applications"), h("thead", null, h("tr", null, heads)), body), end);
+	const frame = h(
+		"div",
+		{ class: "table-frame" },
+		h(
+			"table",
+			{ class: "table" },
+			h("caption", { class: "unseen" }, "Applications"),
+			h("thead", null, h("tr", null, heads)),
+			body,
+		),
+		end,
+	);
 
 	const show = () => {
 		const none = pages.total === 0 && pages.rows.length === 0;
@@ -124,8 +219,19 @@ export default function table(page) {
 		total.textContent = pages.total === null || first ? "" : count(pages.total, "application");
 		frame.hidden = none;
 		bar.bar.hidden = first;
-		instead.replaceChildren(...(!none ? [] : [first ? firstVisit() : empty("Nothing found", "No application matches this filter.",
-			button("Clear the filter", { class: "quiet", onclick: () => bar.clear() }))]));
+		instead.replaceChildren(
+			...(!none
+				? []
+				: [
+						first
+							? firstVisit()
+							: empty(
+									"Nothing found",
+									"No application matches this filter.",
+									button("Clear the filter", { class: "quiet", onclick: () => bar.clear() }),
+								),
+					]),
+		);
 		visible();
 	};
 	const fill = async (mine) => {
@@ -137,12 +243,14 @@ export default function table(page) {
 				body.replaceChildren();
 			}
 			body.append(...rows.map((row) => line(row, replace)));
-			end.replaceChildren(...(mine.more ? [skeleton(2, "row")] : []));
+			end.replaceChildren();
 			show();
 			refreshFocus();
 			return mine.more;
 		} catch (problem) {
-			if (mine === pages && !page.signal.aborted) end.replaceChildren(failure(problem, () => fill(mine)));
+			if (mine !== pages || page.signal.aborted) return false;
+			for (const one of $$(".shape", body)) one.remove();
+			end.replaceChildren(failure(problem, () => fill(mine)));
 			return false;
 		}
 	};
@@ -157,7 +265,7 @@ export default function table(page) {
 		states: true,
 		typed: () => {
 			for (const item of body.children) {
-				const row = pages.rows.find((one) => one.id === item.dataset.id);
+				const row = rowOf.get(item);
 				item.hidden = filters.q.trim() !== "" && row !== undefined && !matches(row, filters.q);
 			}
 		},
@@ -178,7 +286,12 @@ export default function table(page) {
 	on("restored", load);
 	on("changed", ({ detail: row }) => {
 		const item = $(`tr[data-id="${row.id}"]`, body);
-		if (item && !item.classList.contains("editing") && !item.contains(document.activeElement) && !isRemoved(row.id)) {
+		if (
+			item &&
+			!item.classList.contains("editing") &&
+			!item.contains(document.activeElement) &&
+			!isRemoved(row.id)
+		) {
 			item.replaceWith(line(row, replace));
 			refreshFocus();
 		}
@@ -188,11 +301,23 @@ export default function table(page) {
 	return {
 		title: "Table",
 		ready,
-		body: h("div", { class: "page wide" },
-			pageHead("Applications", total, h("div", { class: "views", role: "group", "aria-label": "View" },
-				h("a", { href: "/board" }, icon("board"), "Board"),
-				h("a", { href: "/table", "aria-current": "page" }, icon("table"), "Table"))),
-			bar.bar, instead, frame),
+		body: h(
+			"div",
+			{ class: "page wide" },
+			pageHead(
+				"Applications",
+				total,
+				h(
+					"div",
+					{ class: "views", role: "group", "aria-label": "View" },
+					h("a", { href: "/board" }, icon("board"), "Board"),
+					h("a", { href: "/table", "aria-current": "page" }, icon("table"), "Table"),
+				),
+			),
+			bar.bar,
+			instead,
+			frame,
+		),
 		close: () => scroll.stop(),
 	};
 }

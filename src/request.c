@@ -146,6 +146,7 @@ request_read(struct request *request, struct fcgi *conn, struct arena *arena, bo
 	if (!take_length(&stream, parameters.content_length)) {
 		request->fault = REQUEST_TOO_LARGE;
 		request->unread = true;
+		request->unread = true;
 	} else if (streamed) {
 		request->stream = arena_alloc(arena, sizeof(stream));
 		*request->stream = stream;

@@ -78,7 +78,9 @@ const dataTable = (caption, head, rows) =>
 	);
 
 function columns(rows) {
-	const [width, height, left, bottom, top] = [720, 240, 34, 28, 16];
+	const narrow = innerWidth < 640;
+	const [width, height, left, bottom, top] = [narrow ? 330 : 720, 240, 34, 28, 16];
+	const labelled = narrow ? 4 : 2; // every how many weeks there is room for a date
 	const high = ceiling(Math.max(...rows.map((row) => row.value)));
 	const step = (width - left) / rows.length;
 	const y = (value) => top + (height - top - bottom) * (1 - value / high);
@@ -114,7 +116,7 @@ function columns(rows) {
 						{ class: "value", x: left + (at + 0.5) * step, y: y(row.value) - 5, "text-anchor": "middle" },
 						row.value,
 					),
-				(rows.length - 1 - at) % 2 === 0 &&
+				(rows.length - 1 - at) % labelled === 0 &&
 					s(
 						"text",
 						{ class: "axis", x: left + (at + 0.5) * step, y: height - 8, "text-anchor": "middle" },

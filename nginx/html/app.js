@@ -1,11 +1,12 @@
 // Boot: the session, the router, the frame around the views, the keyboard shortcuts.
 
 import { traffic } from "./js/api.js";
+import { tell } from "./js/applications.js";
 import { $, h } from "./js/dom.js";
 import { icon } from "./js/icons.js";
 import { count } from "./js/labels.js";
 import * as outbox from "./js/outbox.js";
-import { go, prefetch, routes, start } from "./js/router.js";
+import { go, nextPath, prefetch, routes, start } from "./js/router.js";
 import { currentUser, mayResume, onLost, resume, session, signOut } from "./js/session.js";
 import { announce, button, complain, confirm, dialog, failure, iconButton, toast } from "./js/ui.js";
 
@@ -297,13 +298,16 @@ session.addEventListener("out", () => {
 /** Another tab has signed in while this one showed the form; its own form goes on by itself. */
 function goOn() {
 	if (currentUser() === null || !OPEN.test(location.pathname)) return;
-	const next = new URLSearchParams(location.search).get("next");
-	go(next?.startsWith("/") && !next.startsWith("//") ? next : "/board", { replace: true });
+	go(nextPath(new URLSearchParams(location.search)), { replace: true });
 }
 
 session.addEventListener("user", drawFrame);
 routes.addEventListener("show", drawFrame);
 outbox.outbox.addEventListener("change", drawNotices);
+outbox.outbox.addEventListener("sent", ({ detail: { entry, result } }) => {
+	if (!/^\/applications(\/[^/]+)?$/.test(entry.path) || entry.method === "DELETE") return;
+	tell(entry.method === "POST" ? "created" : "changed", result.data);
+});
 addEventListener("online", () => {
 	drawNotices();
 	trySending();

@@ -4,6 +4,7 @@ import { sleep } from "./dom.js";
 
 const BASE = "/api/v1";
 const PATIENCE = 4; // times that a request is sent again
+const TIME = 30_000; // ms for an answer
 const LONGEST_WAIT = 20; // seconds; who is told to come back later than that is told so
 
 let session = { token: async () => null, renew: async () => {} };
@@ -50,26 +51,28 @@ function headersOf(options, token) {
 	return headers;
 }
 
+function whyNot(limit) {
+	if (limit.aborted) return "The server did not answer in time.";
+	return navigator.onLine ? "The server cannot be reached." : "You are offline.";
+}
+
 async function attempt(method, path, options, token) {
 	const plain = options.body === undefined || options.type !== undefined;
+	const limit = AbortSignal.timeout(options.ms ?? TIME);
 	let answer;
+	let content;
 	try {
 		answer = await fetch(BASE + path, {
 			method,
 			headers: headersOf(options, token),
-			signal: options.signal,
+			signal: options.signal ? AbortSignal.any([options.signal, limit]) : limit,
 			body: plain ? options.body : JSON.stringify(options.body),
-			keepalive: options.keepalive,
 		});
+		content = await contentOf(answer);
 	} catch (error) {
 		if (options.signal?.aborted) throw error;
-		throw new Problem(0, {
-			title: "No connection",
-			detail: navigator.onLine ? "The server cannot be reached." : "You are offline.",
-		});
+		if (answer === undefined || answer.ok) throw new Problem(0, { title: "No connection", detail: whyNot(limit) });
 	}
-	const content = await contentOf(answer).catch(() => null);
-	if (options.signal?.aborted) throw options.signal.reason;
 	traffic.dispatchEvent(new Event("answer"));
 	if (!answer.ok) throw new Problem(answer.status, content, Number(answer.headers.get("Retry-After")) || undefined);
 	return {
@@ -93,7 +96,7 @@ function pause(problem, tries, repeatable) {
 /**
  * Sends a request and returns { status, data, etag, type }.
  * Options: body (an object, or with `type` what is sent as it is), accept, etag (If-Match), absent (only when there is none
- * yet), key (Idempotency-Key: safe to send twice), signal, anonymous, once (never sent again).
+ * yet), key (Idempotency-Key: safe to send twice), signal, anonymous, once (never sent again), ms (time for the answer).
  */
 export async function request(method, path, options = {}) {
 	const repeatable = method === "GET" || options.key !== undefined;

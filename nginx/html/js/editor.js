@@ -197,6 +197,10 @@ export function editor(options) {
 	async function meet() {
 		try {
 			const other = await options.load();
+			if (other.text === server.text && server.text !== null) {
+				server = other; // something else of it was changed: the text is still the one that was begun with
+				return saveSoon();
+			}
 			if (other.text === area.value) {
 				server = other;
 				outbox.discard(options.key);

@@ -65,6 +65,14 @@ function followLink(event) {
 export const prefetch = () =>
 	VIEWS.reduce((before, [, load]) => before.then(load, load), Promise.resolve()).catch(() => {});
 
+/** The path that an address asks to go to next, or the board: never another host. */
+export function nextPath(query) {
+	const next = query.get("next");
+	if (!next?.startsWith("/")) return "/board";
+	const url = new URL(next, location.origin);
+	return url.origin === location.origin ? url.pathname + url.search : "/board";
+}
+
 /** Goes to an address. With `replace`, going back does not lead here. */
 export function go(path, { replace = false } = {}) {
 	clearTimeout(scrollTimer);

@@ -199,6 +199,9 @@ function clearFault(control) {
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
+/** Problems that are about one field, by their kind. */
+const FIELDS_OF = { "email-taken": ["email"], "wrong-password": ["current_password", "password"] };
+
 /** Puts each fault at its field and the rest at the form's end; the first field at fault gets the focus. */
 export function showProblem(form, problem) {
 	const rest = [];
@@ -210,8 +213,9 @@ export function showProblem(form, problem) {
 			first ??= control;
 		} else rest.push(sentence(detail));
 	}
-	if (problem.kind === "email-taken" && controlOf(form, "email")) {
-		first = controlOf(form, "email");
+	const named = (FIELDS_OF[problem.kind] ?? []).map((name) => controlOf(form, name)).find(Boolean);
+	if (named) {
+		first = named;
 		showFault(first, problem.message);
 	} else if (first === null && rest.length === 0) rest.push(problem.message);
 	const alert = $(".form-fault", form) ?? form.appendChild(h("p", { class: "form-fault", role: "alert" }));

@@ -151,7 +151,7 @@ function looks() {
 }
 
 async function save(path, name, accept) {
-	const { data } = await get(path, { accept });
+	const { data } = await get(path, { accept, ms: 120_000 });
 	const text = typeof data === "string" ? data : JSON.stringify(data);
 	const address = URL.createObjectURL(new Blob([text], { type: accept }));
 	h("a", { href: address, download: name }).click();
@@ -188,6 +188,7 @@ function data() {
 					body: file,
 					type: "application/json",
 					key: newKey(),
+					ms: 120_000,
 				});
 				applications.dispatchEvent(new CustomEvent("created", { detail: null }));
 				const held = Object.entries(answer.data ?? {})

@@ -418,7 +418,7 @@ async function send(names, good, control, place) {
 			names,
 			good.map((one) => one.values),
 		);
-		const { data } = await post("/applications", sheet, { type: "text/csv", key: newKey() });
+		const { data } = await post("/applications", sheet, { type: "text/csv", key: newKey(), ms: 120_000 });
 		tell("created", null);
 		toast(`${count(data?.data?.length ?? good.length, "application")} created.`);
 		go("/board");

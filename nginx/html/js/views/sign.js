@@ -1,7 +1,7 @@
 // Signing in and signing up.
 
 import { h } from "../dom.js";
-import { go } from "../router.js";
+import { go, nextPath } from "../router.js";
 import { signIn, signUp } from "../session.js";
 import { button, field, form } from "../ui.js";
 
@@ -70,7 +70,7 @@ const point = (title, text) => h("li", null, h("strong", null, title), " ", text
 
 export default function sign(page) {
 	const next = page.query.get("next");
-	const done = () => go(next?.startsWith("/") && !next.startsWith("//") ? next : "/board", { replace: true });
+	const done = () => go(nextPath(page.query), { replace: true });
 	const up = page.params.form === "sign-up";
 	const query = next ? `?next=${encodeURIComponent(next)}` : "";
 	return {

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "create.h"
+#include "sheet.h"
 
 static const struct endpoint *const resources[] = {
 	application_endpoints, /* the most used first */
@@ -19,6 +20,7 @@ static const struct endpoint *const resources[] = {
 
 const struct db_statement *const api_statements[] = {
 	create_statements,
+	sheet_statements,
 	operation_statements,
 	auth_statements,
 	me_statements,

@@ -2,8 +2,6 @@
 #include "api.h"
 #include "api_shared.h"
 #include "list.h"
-#include "markdown.h"
-#include "response.h"
 
 static const struct field body[] = {
 	{ .name = "content", .type = FIELD_TEXT, .required = true, .min = DOCUMENT_MIN, .max = CONTENT_MAX, .max_bytes = CONTENT_MAX,
@@ -175,30 +173,10 @@ static const struct list list_of_application = {
 	.count = STATEMENT(OF_APPLICATION_COUNT),
 };
 
-static void
-write_markdown(struct call *call, const struct db_result *result)
-{
-	struct slice content = db_get(result, 0, "content");
-
-	buffer_append(&call->response->body, content.data, content.len);
-}
-
-static void
-write_html(struct call *call, const struct db_result *result)
-{
-	markdown_to_html(&call->response->body, db_get(result, 0, "content"));
-}
-
-static const struct representation forms[] = {
-	{ "text/markdown", "md", write_markdown },
-	{ "text/html", "html", write_html },
-	{ 0 },
-};
-
 #define ONE API "/applications/{id}/documents/{document_type}"
 
 const struct endpoint document_endpoints[] = {
-	{ .method = HTTP_GET, .path = ONE, .path_fields = document_path_fields, .answers = document_fields, .representations = forms,
+	{ .method = HTTP_GET, .path = ONE, .path_fields = document_path_fields, .answers = document_fields, .representations = markdown_forms,
 	    .statement = STATEMENT(GET),
 	    .about = "Reads a document: as JSON, as the Markdown itself, or rendered to HTML without anything that runs." },
 	{ .method = HTTP_PUT, .path = ONE, .path_fields = document_path_fields, .answer = ANSWER_PUT, .answers = document_fields, .body = body,

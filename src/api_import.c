@@ -8,6 +8,8 @@
 
 #include "arena.h"
 #include "buffer.h"
+#include "clock.h"
+#include "fcgi.h"
 #include "json.h"
 #include "jsonstream.h"
 #include "request.h"
@@ -21,27 +23,30 @@
  */
 enum { PIECE_MAX = 4 * 1024 * 1024, BATCH_ROWS = 64, BATCH_BYTES = 1024 * 1024, COLUMNS_MAX = 16 };
 
-enum { LOCK, EMPTY, RESUMES, APPLICATIONS, DOCUMENTS, EMBEDDINGS };
+/* An account of so many rows is deleted within the time of a statement; and no import keeps others waiting for ever. */
+enum { ROWS_MAX = 100000, TIME_MAX = 60 };
+
+enum { BEGIN, EMPTY, RESUMES, APPLICATIONS, DOCUMENTS, EMBEDDINGS, LOCK_USER, ALONE, MARK };
 
 #define CREATED_AT "coalesce(n.created_at, now()) + n.tie * interval '1 microsecond'"
 #define UPDATED_AT "coalesce(n.updated_at, now())"
 
 const struct db_statement import_statements[] = {
-	/* What the triggers do to a row that this transaction has inserted leaves its updated_at. */
-	[LOCK] = { "import_lock",
-	    "SELECT pg_catalog.set_config('app.importing', 'on', true) FROM public.users u FOR NO KEY UPDATE", 0 },
+	/* What the triggers do to a row that this transaction has inserted leaves its updated_at, and none locks the user. */
+	[BEGIN] = { "import_begin",
+	    "SELECT pg_catalog.set_config('app.importing', 'on', true),"
+	    " pg_catalog.pg_try_advisory_xact_lock(hashtextextended('import ' || u.id, 0)) AS alone FROM public.users u",
+	    0 },
 	[EMPTY] = { "import_empty",
 	    "SELECT 1 WHERE NOT EXISTS (SELECT FROM public.applications) AND NOT EXISTS (SELECT FROM public.user_resumes)", 0 },
-	/* The primary one first: the trigger would make the first row primary, and then another. */
 	[RESUMES] = { "import_resumes",
-	    "INSERT INTO public.user_resumes AS r (name, content, focus_area, is_primary, created_at, updated_at)"
-	    " SELECT n.name, n.content, coalesce(n.focus_area, 'other'), coalesce(n.is_primary, false), "
+	    "INSERT INTO public.user_resumes AS r (name, content, focus_area, created_at, updated_at)"
+	    " SELECT n.name, n.content, coalesce(n.focus_area, 'other'), "
 	    CREATED_AT ", " UPDATED_AT
-	    " FROM unnest($1::text[], $2::text[], $3::public.focus_area_type[], $4::boolean[], $5::timestamptz[],"
-	    " $6::timestamptz[], $7::int[]) WITH ORDINALITY"
-	    " AS n (name, content, focus_area, is_primary, created_at, updated_at, tie, place)"
-	    " ORDER BY coalesce(n.is_primary, false) DESC, n.place RETURNING r.id",
-	    7 },
+	    " FROM unnest($1::text[], $2::text[], $3::public.focus_area_type[], $4::timestamptz[], $5::timestamptz[],"
+	    " $6::int[]) WITH ORDINALITY AS n (name, content, focus_area, created_at, updated_at, tie, place)"
+	    " ORDER BY n.place RETURNING r.id",
+	    6 },
 	[APPLICATIONS] = { "import_applications",
 	    "INSERT INTO public.applications AS a (name, company_name, role_title, job_url, job_description, location,"
 	    " priority_level, created_at, updated_at)"
@@ -65,18 +70,29 @@ const struct db_statement import_statements[] = {
 	    " FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) WITH ORDINALITY"
 	    " AS n (document_id, embedding, created_at, place) ORDER BY n.place RETURNING e.id",
 	    3 },
+	[LOCK_USER] = { "import_lock_user", "SELECT 1 FROM public.users u FOR NO KEY UPDATE", 0 },
+	[ALONE] = { "import_alone",
+	    "SELECT 1 WHERE (SELECT count(*) FROM public.user_resumes) = $1::text::bigint"
+	    " AND (SELECT count(*) FROM public.applications) = $2::text::bigint",
+	    2 },
+	[MARK] = { "import_mark",
+	    "UPDATE public.user_resumes r SET is_primary = true WHERE r.id = coalesce($1::uuid,"
+	    " (SELECT n.id FROM public.user_resumes n ORDER BY n.created_at DESC, n.id DESC LIMIT 1))",
+	    1 },
 	{ 0 },
 };
 
 /* ---- what the elements of each part hold: first the parameters of its statement ---- */
 
+enum { RESUME_PRIMARY = 5 };
+
 static const struct field resume_fields[] = {
 	{ .name = "name", .type = FIELD_TEXT, .required = true, .min = 1, .max = TITLE_MAX },
 	{ .name = "content", .type = FIELD_TEXT, .required = true, .min = RESUME_MIN, .max = CONTENT_MAX, .max_bytes = CONTENT_MAX },
 	{ .name = "focus_area", .type = FIELD_ENUM, .choices = focus_areas },
-	{ .name = "is_primary", .type = FIELD_BOOL },
 	{ .name = "created_at", .type = FIELD_TIME },
 	{ .name = "updated_at", .type = FIELD_TIME },
+	[RESUME_PRIMARY] = { .name = "is_primary", .type = FIELD_BOOL },
 	{ .name = "id", .type = FIELD_UUID, .required = true },
 	{ 0 },
 };
@@ -151,10 +167,13 @@ struct import {
 	void *known[PART_COUNT]; /* tsearch(3) trees of struct known */
 	long long count[PART_COUNT];
 	long long written; /* of count[]: before the batch */
+	int total;
 	int rows;          /* in the batch */
 	size_t bytes;
 	const char *columns[COLUMNS_MAX][BATCH_ROWS];
 	struct known *row_known[BATCH_ROWS];
+	struct known *primary; /* the resume that is */
+	int64_t deadline;      /* microseconds, monotonic */
 	char created_at[64]; /* of the row before */
 	int tie;
 	int status; /* of the answer, once there is one */
@@ -301,7 +320,7 @@ check_embedding(struct import *import, struct value values[])
 }
 
 static const struct part parts[PART_COUNT] = {
-	[PART_RESUMES] = { "resumes", resume_fields, &import_statements[RESUMES], 6, 4, 6, NULL },
+	[PART_RESUMES] = { "resumes", resume_fields, &import_statements[RESUMES], 5, 3, 6, NULL },
 	[PART_APPLICATIONS] = { "applications", application_fields, &import_statements[APPLICATIONS], 9, 7, 9, NULL },
 	[PART_DOCUMENTS] = { "documents", imported_document_fields, &import_statements[DOCUMENTS], 5, -1, 5, check_document },
 	[PART_EMBEDDINGS] = { "embeddings", embedding_fields, &import_statements[EMBEDDINGS], 3, -1, -1, check_embedding },
@@ -333,6 +352,8 @@ write_batch(struct import *import)
 
 	if (import->rows == 0)
 		return 0;
+	if (clock_us() > import->deadline)
+		return refuse(import, PROBLEM_UNAVAILABLE, "The import took too long. Nothing has changed.");
 	for (int i = 0; i < part->statement->params; i++)
 		params[i] = DB_TEXT(field_array(import->batch, import->columns[i], import->rows));
 	db_send(import->call->service->db, part->statement, params);
@@ -369,6 +390,9 @@ add_row(struct import *import, const struct json *element)
 	struct known *known = NULL;
 
 	field_read_body(import->batch, part->fields, element, false, prefix, values, &call->faults);
+	if (part->created_at >= 0 && values[part->created_at].text != NULL &&
+	    strncmp(values[part->created_at].text, "9999", 4) == 0)
+		note(import, "created_at", "must be before the year 9999");
 	if (call->faults.count == 0 && part->id >= 0) {
 		known = add_known(import, values[part->id].text);
 		if (known == NULL)
@@ -382,9 +406,15 @@ add_row(struct import *import, const struct json *element)
 		import->columns[i][import->rows] = values[i].text;
 	if (part->created_at >= 0)
 		import->columns[part->bound][import->rows] = count_tie(import, values[part->created_at].text);
+	if (part == &parts[PART_RESUMES] && values[RESUME_PRIMARY].text != NULL &&
+	    strcmp(values[RESUME_PRIMARY].text, "true") == 0)
+		import->primary = known;
 	import->row_known[import->rows++] = known;
 	import->count[part - parts]++;
-	return 0;
+	if (++import->total <= ROWS_MAX)
+		return 0;
+	faults_add(&call->faults, "", "has more than %d rows altogether", ROWS_MAX);
+	return refuse(import, PROBLEM_VALIDATION, NULL);
 }
 
 static int
@@ -496,7 +526,7 @@ receive(void *source, char *out, size_t size)
 
 /* ---- the transaction ---- */
 
-/* Begins it and locks the user, so that of two imports at once the second finds what the first has written. */
+/* Begins it, one import of a user at a time, and without a lock that anything else would wait for. */
 static int
 begin(struct import *import)
 {
@@ -506,7 +536,7 @@ begin(struct import *import)
 
 	for (int attempt = 0; attempt < 2 && reply.outcome == DB_LOST && !reply.late && db_ready(db) == 0; attempt++) {
 		db_begin(db, DB_READ_WRITE, endpoint_user(call));
-		db_send(db, &import_statements[LOCK], NULL);
+		db_send(db, &import_statements[BEGIN], NULL);
 		db_send(db, &import_statements[EMPTY], NULL);
 		reply = db_flush(db, call->arena);
 	}
@@ -514,7 +544,36 @@ begin(struct import *import)
 		return import->status = endpoint_refuse(call, &reply);
 	if (db_rows(reply.results[0]) == 0)
 		return refuse(import, PROBLEM_UNAUTHORIZED, NULL);
+	if (!slice_is(db_get(reply.results[0], 0, "alone"), "t"))
+		return refuse(import, PROBLEM_NOT_EMPTY, "Another import into this account is running.");
+	import->deadline = clock_us() + (int64_t)TIME_MAX * 1000000;
 	return db_rows(reply.results[1]) == 0 ? refuse(import, PROBLEM_NOT_EMPTY, NULL) : 0;
+}
+
+/* The last steps: the user is locked, for as long as they take, the account holds nothing else by now, and one resume is
+ * primary. */
+static int
+finish(struct import *import)
+{
+	struct call *call = import->call;
+	struct db *db = call->service->db;
+	const struct db_param counts[] = { DB_TEXT(arena_printf(call->arena, "%lld", import->count[PART_RESUMES])),
+		DB_TEXT(arena_printf(call->arena, "%lld", import->count[PART_APPLICATIONS])) };
+	const struct db_param primary = DB_TEXT(import->primary == NULL ? NULL : import->primary->new_id);
+
+	db_send(db, &import_statements[LOCK_USER], NULL);
+	db_send(db, &import_statements[ALONE], counts);
+	db_send(db, &import_statements[MARK], &primary);
+	struct db_reply reply = db_flush(db, call->arena);
+	if (reply.outcome != DB_OK)
+		return import->status = endpoint_refuse(call, &reply);
+	if (db_rows(reply.results[1]) == 0)
+		return refuse(import, PROBLEM_NOT_EMPTY, NULL);
+	if (!fcgi_abandoned(call->conn))
+		return 0;
+	/* Whoever sent it has given up, and may be sending it again. */
+	call->response->broken = true;
+	return refuse(import, PROBLEM_UNAVAILABLE, NULL);
 }
 
 static int
@@ -547,7 +606,7 @@ handle_import(struct call *call)
 	import->call = call;
 	import->batch = arena_new();
 	json_stream_init(&import->stream, receive, call->request->stream, PIECE_MAX);
-	if (begin(import) == 0 && read_document(import) == 0)
+	if (begin(import) == 0 && read_document(import) == 0 && finish(import) == 0)
 		import->status = commit(import);
 	db_abandon(call->service->db, import->batch);
 	for (int i = 0; i < PART_COUNT; i++)

@@ -2,6 +2,7 @@
 #ifndef JOBFORGE_API_SHARED_H
 #define JOBFORGE_API_SHARED_H
 
+#include "endpoint.h"
 #include "field.h"
 
 /* The enumerations of the database, NULL-terminated. */
@@ -29,6 +30,9 @@ extern const struct field document_path_fields[];
 extern const struct field document_fields[];          /* whole */
 extern const struct field document_short_fields[];    /* without its content */
 extern const struct field application_brief_fields[]; /* what a document was written for */
+
+/* A row with `content` in Markdown, as itself and as HTML. */
+extern const struct representation markdown_forms[];
 
 /* The last two members of a search's rows. */
 #define SEARCH_FIELDS                                                                                             \

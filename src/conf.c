@@ -58,7 +58,7 @@ static const struct confkey keys[] = {
 	    .help = "Number of api workers, each with one database connection." },
 	{ KEY(auth_workers), .type = CONFKEY_INTEGER, .min = 1, .max = 64, .fallback = "2",
 	    .help = "Number of auth workers, each with one database connection." },
-	{ KEY(bulk_workers), .type = CONFKEY_INTEGER, .min = 1, .max = 64, .fallback = "1",
+	{ KEY(bulk_workers), .type = CONFKEY_INTEGER, .min = 1, .max = 64, .fallback = "2",
 	    .help = "Number of bulk workers, each with one database connection: so many exports and imports run at once." },
 	{ KEY(worker_connections), .type = CONFKEY_INTEGER, .min = 1, .max = 4096, .fallback = "256",
 	    .help = "FastCGI connections that one worker keeps open." },

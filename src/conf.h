@@ -25,7 +25,7 @@ struct conf {
 	char *user;                /* account to change to when started as root; empty: stay */
 	int api_workers;           /* 1..512; default 4 */
 	int auth_workers;          /* 1..64; default 2 */
-	int bulk_workers;          /* 1..64; default 1 */
+	int bulk_workers;          /* 1..64; default 2 */
 	int worker_connections;    /* kept FastCGI connections per worker, 1..4096, default 256 */
 	int drain_timeout;         /* seconds that a stopping worker may take, 1..3600, default 30 */
 	char *pid_file;            /* empty: none */

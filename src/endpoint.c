@@ -161,20 +161,22 @@ answer_row_as(struct call *call, const struct db_result *result, const struct re
 	struct response *response = call->response;
 	struct slice etag = etag_of(call, result, form);
 
-	if (etag.data != NULL)
-		response_header(response, "ETag", "\"%s\"", etag.data);
-	response->cacheable = etag.data != NULL && call->endpoint->method == HTTP_GET;
-	if (response->cacheable && http_etag_matches(call->request->if_none_match, etag, true)) {
+	bool reads = call->endpoint->method == HTTP_GET;
+	bool unchanged = reads && etag.data != NULL && http_etag_matches(call->request->if_none_match, etag, true);
+	bool lasting = true;
+
+	if (unchanged) {
 		response->content_type = NULL;
-		return response->status = 304;
-	}
-	if (form == NULL) {
+	} else if (form == NULL) {
 		row_write(&response->body, result, 0);
 	} else {
 		response->content_type = arena_printf(call->arena, "%s; charset=utf-8", form->media);
-		form->write(call, result);
+		lasting = form->write(call, result);
 	}
-	return response->status = 200;
+	if (etag.data != NULL && lasting)
+		response_header(response, "ETag", "\"%s\"", etag.data);
+	response->cacheable = reads && etag.data != NULL && lasting;
+	return response->status = unchanged ? 304 : 200;
 }
 
 int

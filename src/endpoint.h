@@ -45,7 +45,8 @@ enum { ENDPOINT_MAX_PATH = 2, ENDPOINT_BULK_MAX = 500, ENDPOINT_MAX_PROBLEMS = 4
 struct representation {
 	const char *media; /* "text/markdown"; NULL ends a table */
 	const char *tag;   /* "md" */
-	void (*write)(struct call *call, const struct db_result *result); /* its first row, to the response's body */
+	/* Writes the first row to the response's body. False: what it wrote is a makeshift, which nobody is to keep. */
+	bool (*write)(struct call *call, const struct db_result *result);
 };
 
 /*

@@ -2,6 +2,7 @@
 
 #include <fcgiapp.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -87,6 +88,14 @@ fcgi_write(struct fcgi *conn, const char *data, size_t len)
 		len -= (size_t)chunk;
 	}
 	return 0;
+}
+
+bool
+fcgi_abandoned(const struct fcgi *conn)
+{
+	struct pollfd fd = { .fd = conn->request.ipcFd, .events = POLLRDHUP };
+
+	return poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 int

@@ -34,6 +34,9 @@ size_t fcgi_read(struct fcgi *conn, char *out, size_t size);
 /* Adds to the answer. -1: the peer has gone or reads nothing; fcgi_finish() says so too. */
 int fcgi_write(struct fcgi *conn, const char *data, size_t len);
 
+/* Whether nginx has ended the connection, as it does when its client has gone. */
+bool fcgi_abandoned(const struct fcgi *conn);
+
 /* Sends the rest of the answer. 0: the connection is kept, poll it for the next request. -1: it is at its end
  * (an error, or the web server asked for it): fcgi_close() it. */
 int fcgi_finish(struct fcgi *conn) MUST_CHECK;

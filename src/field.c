@@ -166,6 +166,13 @@ is_date(const char *text)
 	return year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] + leap;
 }
 
+/* Whether some offset takes the day out of the years that RFC 3339 can write. */
+static bool
+is_edge(const char *text)
+{
+	return strncmp(text, "0001-01-01", 10) == 0 || strncmp(text, "9999-12-31", 10) == 0;
+}
+
 /* The offset that ends an RFC 3339 time: Z, or +hh:mm. */
 static bool
 is_offset(const char *text)
@@ -196,7 +203,7 @@ is_time(struct slice text)
 			return false;
 		rest += 1 + digits;
 	}
-	return is_offset(rest);
+	return is_offset(rest) && (!is_edge(text.data) || strpbrk(rest, "Zz") != NULL);
 }
 
 static const char *

@@ -236,13 +236,14 @@ put_plain(struct buffer *out, struct slice text)
 	BUFFER_LITERAL(out, "</pre>\n");
 }
 
-void
+bool
 markdown_to_html(struct buffer *out, struct slice text)
 {
 	size_t start = out->len;
 	if (text.len == 0 || convert_apart(out, text))
-		return;
+		return true;
 	out->len = start;
 	log_write(LOG_LEVEL_INFO, "markdown", "a text of %zu bytes is shown as plain text", text.len);
 	put_plain(out, text);
+	return false;
 }

@@ -13,8 +13,8 @@
  *
  * The text is converted in a process of its own, which is given 200 ms of a CPU, 128 MiB of memory and 8 MiB of output.
  * A text that takes more, as only one made for the purpose does, becomes an escaped <pre>, as does every text while no
- * process can be made. Call it from a process of one thread, with SIGCHLD at its default. Never fails.
+ * process can be made: then false is returned. Call it from a process of one thread, with SIGCHLD at its default. Never fails.
  */
-void markdown_to_html(struct buffer *out, struct slice text);
+bool markdown_to_html(struct buffer *out, struct slice text);
 
 #endif

@@ -151,6 +151,14 @@ sheet_bind(struct call *call, struct db_param params[])
 
 /* ---- a sheet out ---- */
 
+enum { PLAN };
+
+/* The planner takes filters for choosier than they are, and would sort all of the user's rows for every batch. */
+const struct db_statement sheet_statements[] = {
+	[PLAN] = { "sheet_plan", "SELECT pg_catalog.set_config('enable_bitmapscan', 'off', true)", 0 },
+	{ 0 },
+};
+
 static const char *const formats[] = { "json", "csv", NULL };
 
 const struct field sheet_fields[] = {
@@ -251,11 +259,13 @@ write_sheet(struct call *call, struct arena *batch)
 	if (more)
 		db_begin(db, DB_SNAPSHOT, endpoint_user(call));
 	for (bool first = true; more; first = false) {
+		if (first)
+			db_send(db, &sheet_statements[PLAN], NULL);
 		db_send(db, list->sheet, params);
 		reply = db_flush(db, batch);
 		if (reply.outcome != DB_OK)
 			break;
-		const struct db_result *rows = reply.results[0];
+		const struct db_result *rows = reply.results[reply.count - 1];
 		int last = db_rows(rows) - 1;
 		if (first)
 			write_names(&call->response->body, rows);

@@ -10,6 +10,8 @@ struct call;
 
 enum { SHEET_ROWS_MAX = 5000 };
 
+extern const struct db_statement sheet_statements[];
+
 /*
  * Reads the body, a header row with the names of the endpoint's body fields in any order and rows below it, into one array a
  * field, as the endpoint's `sheet` statement takes them. Columns that only answers have are passed over, so that a file that

@@ -24,7 +24,7 @@
 #include "schema.h"
 #include "token.h"
 
-enum { MAX_EVENTS = 64, PEER_TIMEOUT = 5000, IDLE_CHECK = 250, BACKGROUND_NICE = 5 };
+enum { MAX_EVENTS = 64, PEER_TIMEOUT = 5000, IDLE_CHECK = 250, BACKGROUND_NICE = 5, STALE_AFTER = 50000 };
 
 struct loop {
 	const struct worker *worker;
@@ -169,20 +169,25 @@ open_connection(struct loop *loop)
 
 /*
  * What became readable: connections, the signals (the loop itself), the listening socket (NULL). That one comes last: while
- * this worker serves, an idle one has taken the new connection.
+ * this worker serves, an idle one has taken the new connection. nginx ends a connection whose client has gone: what is left
+ * in it nobody waits for, and the client may be sending it again.
  */
 static void
 handle_events(struct loop *loop, const struct epoll_event events[], int count)
 {
 	bool waiting = false;
+	int64_t start = clock_us();
 
 	for (int i = 0; i < count; i++) {
 		void *source = events[i].data.ptr;
+		/* What was told of the others is old by now: they are asked again. */
+		if (i > 0 && clock_us() - start > STALE_AFTER)
+			break;
 		if (source == NULL)
 			waiting = true;
 		else if (source == loop)
 			loop->stopping = true;
-		else if (serve(loop, source) != 0)
+		else if (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) || serve(loop, source) != 0)
 			close_connection(loop, source);
 	}
 	if (waiting)

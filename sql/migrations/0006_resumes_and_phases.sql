@@ -11,6 +11,9 @@ DROP INDEX public.unique_primary_resume;
 ALTER TABLE public.user_resumes ADD CONSTRAINT unique_primary_resume
 	EXCLUDE USING btree (user_id WITH =) WHERE (is_primary) DEFERRABLE INITIALLY DEFERRED;
 
+-- In a transaction of which app.importing says so, none of the three does anything: an import may take long, and nobody is
+-- to wait for the user's row all that time. It brings its resumes unmarked, and at its end, under that lock, marks one.
+--
 -- All that decide about a user's primary resume take turns: the user's row is locked first. Here for statements of a
 -- current user, before any resume is locked, which is the order in which everybody else takes these locks.
 CREATE FUNCTION jobforge.lock_user_of_resumes() RETURNS trigger
@@ -18,7 +21,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM FROM public.users AS u WHERE u.id = public.get_current_user_id() FOR NO KEY UPDATE;
+	IF current_setting('app.importing', true) IS DISTINCT FROM 'on' THEN
+		PERFORM FROM public.users AS u WHERE u.id = public.get_current_user_id() FOR NO KEY UPDATE;
+	END IF;
 	RETURN NULL;
 END
 $$;
@@ -34,6 +39,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF current_setting('app.importing', true) = 'on' THEN
+		RETURN NEW;
+	END IF;
 	PERFORM FROM public.users AS u WHERE u.id = NEW.user_id FOR NO KEY UPDATE;
 	NEW.is_primary := NEW.is_primary OR NOT EXISTS (
 		SELECT FROM public.user_resumes AS r WHERE r.user_id = NEW.user_id AND r.id <> NEW.id);
@@ -70,7 +78,9 @@ DECLARE
 	v_marked uuid[];
 	v_unmarked uuid[];
 BEGIN
-	IF TG_OP = 'INSERT' THEN
+	IF current_setting('app.importing', true) = 'on' THEN
+		RETURN NULL;
+	ELSIF TG_OP = 'INSERT' THEN
 		SELECT array_agg(DISTINCT n.user_id), array_agg(n.id) FILTER (WHERE n.is_primary)
 		INTO v_users, v_marked FROM new_resumes AS n;
 	ELSIF TG_OP = 'DELETE' THEN

@@ -60,7 +60,8 @@ def test_each_pool_serves_its_own(stack):
 # --- A database that goes -------------------------------------------------------------------------------------------
 
 def terminate(stack):
-    stack.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s"
+    """Ends every connection, and waits until they have: the longest 5 s."""
+    stack.sql("SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = %s"
               " AND pid <> pg_backend_pid()", stack.name)
 
 

@@ -358,6 +358,7 @@ class Stack:
             "token_keys": self.path("keys"),
             "api_workers": 2,
             "auth_workers": 2,
+            "bulk_workers": 1,
             "bcrypt_cost": 4,
             "log_level": "debug",
             **conf,

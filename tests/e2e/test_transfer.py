@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from stack import NO_SUCH_ID, TIME, UUID, Client, Stack, connect, together, wait_for
+from stack import PASSWORD, NO_SUCH_ID, TIME, UUID, Client, Stack, connect, together, wait_for
 from test_load import private_memory
 
 MEMBERS = ["format", "version", "exported_at", "user", "resumes", "applications", "documents", "embeddings"]
@@ -161,11 +161,16 @@ def test_export_takes_no_query(owner, unchanged):
         owner.post("/me/import?" + query, {}).problem(400)
 
 
-def test_export_over_http_1_0(stack, owner):
-    answer = stack.raw(f"GET /api/v1/me/export HTTP/1.0\r\nAuthorization: Bearer {owner.token}\r\n\r\n".encode())
+@pytest.mark.parametrize("path, accept, status", [
+    ("/me/export", "*/*", 505), ("/applications?format=csv", "*/*", 505), ("/applications", "text/csv", 505),
+    ("/applications", "*/*", 200), ("/me", "*/*", 200)])
+def test_answers_of_unknown_length_are_not_for_http_1_0(stack, owner, path, accept, status):
+    """One that broke off would look whole."""
+    answer = stack.raw(f"GET /api/v1{path} HTTP/1.0\r\nAuthorization: Bearer {owner.token}\r\n"
+                       f"Accept: {accept}\r\n\r\n".encode())
     head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200") and b"chunked" not in head.lower()
-    assert essence(json.loads(body)) == essence(export(owner))
+    assert head.startswith(b"HTTP/1.1 %d" % status)
+    assert status == 200 or json.loads(body)["type"] == "/problems/bad-version"
 
 
 @pytest.mark.parametrize("path, allowed", [("/me/export", {"GET", "HEAD", "OPTIONS"}),
@@ -885,3 +890,25 @@ def test_numbers_of_embeddings_come_back_bit_for_bit(stack):
     assert export(other)["embeddings"][0]["embedding"] == document["embeddings"][0]["embedding"]
     stored = "SELECT embedding::text FROM public.document_embeddings WHERE user_id = %s"
     assert stack.sql(stored, user.id) == stack.sql(stored, other.id)
+
+
+def test_nobody_waits_for_an_import(quick, large):
+    """While an import runs, its own user signs in and writes, and the second import is told so."""
+    body = large.get("/me/export").body
+    user = quick.user()
+    statuses = []
+    thread = threading.Thread(target=lambda: statuses.append(restore(patient(user), body).status))
+    thread.start()
+    wait_for(lambda: quick.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")[0][0] > 0, 20,
+             "the import has begun")
+    for _ in range(3):
+        user.patch("/me", {"full_name": "Changed Meanwhile"}).ok()
+        quick.root.post("/api/v1/auth/login", {"email": user.email, "password": PASSWORD}).ok()
+    resume = user.post("/resumes", {"name": "Meanwhile", "content": "x" * 100}).ok(201)
+    thread.join()
+    if statuses == [200]:  # it was over before
+        assert [row["is_primary"] for row in user.get("/resumes").ok()["data"]].count(True) == 1
+    else:
+        assert statuses == [409]
+        assert [row["id"] for row in user.get("/resumes").ok()["data"]] == [resume["id"]] and resume["is_primary"]
+        assert user.get("/applications?count=exact").ok()["total"] == 0

@@ -18,12 +18,12 @@ sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 
 import stack as product  # noqa: E402
 from passwords import hash_rate  # noqa: E402
-from wire import Recorder, pgbench_script  # noqa: E402
+from wire import Recorder, Script  # noqa: E402
 from work import WORKS, Work  # noqa: E402
 
 PEER_CONNECTIONS = 10   # to the database, of each peer altogether
 PROCESSES = 2           # of each peer that has processes
-SCRIPTS = 64            # for pgbench, which takes at most 128
+RECORDED = 200          # requests of each kind of work, for pgbench
 API_WORKERS = 4
 SHARED_STATEMENTS = ("search", "similar")  # the peers run ours, word for word
 
@@ -286,6 +286,7 @@ class Pgbench(Limit):
     def __init__(self, service, words):
         self.service = service
         self.words = words
+        self.trips = {}  # work -> a round trip for each recorded request
         self.scripts = {}
 
     def takes(self, work):
@@ -295,32 +296,44 @@ class Pgbench(Limit):
         """What the workers themselves send for the first requests of each kind of work."""
         works = [work for work in works if work.trips]
         requests = [(work, work.ours(*item)) for work in works
-                    for item in list(work.items(bench.sample))[:SCRIPTS]]
+                    for item in list(work.items(bench.sample))[:RECORDED]]
         for (work, _), trips in zip(requests, self.service.record([request for _, request in requests])):
             assert len(trips) == 1, f"{work.name} takes {len(trips)} round trips"
-            self.scripts.setdefault(work.name, []).append(trips[0])
+            self.trips.setdefault(work.name, []).append(trips[0])
 
     def main_statement(self, work):
         """The one of a transaction that is not there for its beginning, its user, a lock or its end."""
         aside = re.compile(r"begin_|set_user|commit|.*_lock|embeddings_find")
-        found = [bind.sql for bind in self.scripts[work.name][0] if not aside.match(bind.statement)]
+        found = [bind.sql for bind in self.trips[work.name][0] if not aside.match(bind.statement)]
         assert len(found) == 1, found
         return found[0]
+
+    def script(self, work, path):
+        """Writes the script and fills the table that it takes its values from."""
+        table = "bench." + work.name
+        script = Script(self.trips[work.name], table)
+        columns = ", ".join(f"c{number} text NOT NULL" for number in range(len(script.columns)))
+        self.service.sql("CREATE SCHEMA IF NOT EXISTS bench")
+        self.service.sql("GRANT USAGE ON SCHEMA bench TO jobforge_app")
+        self.service.sql(f"CREATE TABLE {table} (n int PRIMARY KEY, {columns})")
+        self.service.sql(f"GRANT SELECT ON {table} TO jobforge_app")
+        for number, row in enumerate(script.rows, 1):
+            self.service.sql(f"INSERT INTO {table} VALUES ({', '.join(['%s'] * (len(row) + 1))})", number, *row)
+        self.service.sql(f"VACUUM ANALYZE {table}")
+        with open(path, "w") as file:
+            file.write(script.text)
+        return script
 
     def load(self, bench, work, connections, seconds, number):
         parts = product.parse_dsn(self.service.conf["database"])
         clients = min(connections, API_WORKERS)
-        variables, words = {}, []
-        for index, trip in enumerate(self.scripts[work.name]):
-            path = os.path.join(bench.dir, f"pgbench-{work.name}-{index}.sql")
-            with open(path, "w") as file:
-                file.write(pgbench_script(trip, variables))
-            words += ["-f", path]
-        for value, name in variables.items():
-            words += ["-D", f"{name}={value}"]
+        path = os.path.join(bench.dir, f"pgbench-{work.name}.sql")
+        if work.name not in self.scripts:
+            self.scripts[work.name] = self.script(work, path)
+        constants = [word for name, value in self.scripts[work.name].constants.items() for word in ("-D", f"{name}={value}")]
         said = run([*self.words, "-h", parts["host"], "-p", parts.get("port", "5432"), "-U", parts["user"], "-n", "-M",
                     "prepared", "-c", str(clients), "-j", "1" if clients == 1 else "2", "-T",
-                    str(max(1, round(seconds))), *words, parts["dbname"]], seconds)
+                    str(max(1, round(seconds))), *constants, "-f", path, parts["dbname"]], seconds)
         faults = re.search(r"failed transactions: ([1-9]\d*)", said)
         return Measured(float(re.search(r"tps = ([0-9.]+) \(without", said)[1]),
                         float(re.search(r"latency average = ([0-9.]+) ms", said)[1]), None,

@@ -1,6 +1,6 @@
 """
 What a worker says to PostgreSQL: a proxy between the two that writes down the prepared statements and with which values
-they are run, so that others can be measured on the very same. And pgbench scripts made of it.
+they are run, so that others can be measured on the very same. And a script for pgbench made of it.
 """
 
 import os
@@ -115,20 +115,46 @@ def read_values(data):
     return values
 
 
-def pgbench_script(trip, variables):
+class Script:
     """
-    One round trip as a script for pgbench. Values become variables, which are added to `variables` (value to name) and
-    defined by -D; pgbench has none that are NULL, so NULL stands in the statement itself.
+    The round trips of several requests of one kind as one script for pgbench, so that each connection has one plan for a
+    statement, as a worker has. Values that all requests share are in `constants` (for -D); the others are columns of
+    `rows`, of which the script takes another every hundred transactions or so, from the table that `select` reads. pgbench
+    has no value that is NULL, so NULL stands in the statement itself.
     """
-    lines = ["\\startpipeline"]
-    for bind in trip:
-        def replace(match):
-            value = bind.values[int(match[1]) - 1]
-            return "NULL" if value is None else ":" + variables.setdefault(value.decode(), f"v{len(variables)}")
 
-        sql = re.sub(r"'(?:[^']|'')*'", hide_colons, " ".join(bind.sql.split()))
-        lines.append(re.sub(r"\$(\d+)", replace, sql) + ";")
-    return "\n".join([*lines, "\\endpipeline", ""])
+    EVERY = 100
+
+    def __init__(self, trips, table):
+        self.constants, self.columns, lines = {}, [], []
+        for place, bind in enumerate(trips[0]):
+            values = [trip[place].values for trip in trips]
+            names = []
+            for parameter in range(len(bind.values)):
+                column = [value[parameter] for value in values]
+                assert all(value is None for value in column) or None not in column, (bind.statement, parameter)
+                names.append(self._name(column))
+            sql = re.sub(r"'(?:[^']|'')*'", hide_colons, " ".join(bind.sql.split()))
+            lines.append(re.sub(r"\$(\d+)", lambda match: names[int(match[1]) - 1], sql) + ";")
+        self.rows = list(zip(*self.columns))
+        names = ", ".join(f"c{number}" for number in range(len(self.columns)))
+        self.text = "\n".join([
+            "\\set chance random(1, {})".format(self.EVERY), "\\if :begin = 1 or :chance = 1", "\\set begin 0",
+            f"\\set row random(1, {len(self.rows)})", f"SELECT {names} FROM {table} WHERE n = :row \\gset", "\\endif",
+            "\\startpipeline", *lines, "\\endpipeline", ""])
+        self.constants["begin"] = "1"
+
+    def _name(self, column):
+        if column[0] is None:
+            return "NULL"
+        column = [value.decode() for value in column]
+        if len(set(column)) == 1:
+            name = f"v{len(self.constants)}"
+            self.constants[name] = column[0]
+            return ":" + name
+        if column not in self.columns:
+            self.columns.append(column)
+        return f":c{self.columns.index(column)}"
 
 
 def hide_colons(string):

@@ -21,7 +21,7 @@ import candidates  # noqa: E402
 import check  # noqa: E402
 import data  # noqa: E402
 from passwords import password_hash  # noqa: E402
-from wire import Bind, pgbench_script  # noqa: E402
+from wire import Bind, Script  # noqa: E402
 from work import WORKS, Sample, canonical  # noqa: E402
 
 USERS, APPLICATIONS = 30, 25
@@ -188,8 +188,8 @@ def test_recorded_statements_are_the_workers(service, sample):
     works = [work for work in WORKS.values() if work.trips]
     pgbench.learn(shared, works)
     for work in works:
-        trips = pgbench.scripts[work.name]
-        assert len(trips) == candidates.SCRIPTS, work.name
+        trips = pgbench.trips[work.name]
+        assert len(trips) == candidates.RECORDED, work.name
         names = [bind.statement for bind in trips[0]]
         assert names[0].startswith("begin_") and names[1] == "set_user" and names[-1] == "commit", names
         assert trips[0][1].values != trips[1][1].values or work.name == "similar", "another user each time"
@@ -198,11 +198,16 @@ def test_recorded_statements_are_the_workers(service, sample):
 
 
 def test_script_for_pgbench():
-    trip = [Bind("a", "SELECT $1::text, $2, 'HH24:MI''x', $1\n FROM t", [b"x:y", None]), Bind("commit", "COMMIT", [])]
-    variables = {}
-    assert pgbench_script(trip, variables) == (
-        "\\startpipeline\nSELECT :v0::text, NULL, E'HH24\\072MI''x', :v0 FROM t;\nCOMMIT;\n\\endpipeline\n")
-    assert variables == {"x:y": "v0"}
+    def trip(user):
+        return [Bind("a", "SELECT $1::text, $2, 'HH24:MI''x', $1,\n $3 FROM t", [user, None, b"x:y"]),
+                Bind("commit", "COMMIT", [])]
+    script = Script([trip(b"one"), trip(b"two")], "bench.list")
+    assert script.text.endswith("\nSELECT c0 FROM bench.list WHERE n = :row \\gset\n\\endif\n\\startpipeline\n"
+                                "SELECT :c0::text, NULL, E'HH24\\072MI''x', :c0, :v0 FROM t;\nCOMMIT;\n\\endpipeline\n")
+    assert script.constants == {"v0": "x:y", "begin": "1"}
+    assert script.rows == [("one",), ("two",)]
+    with pytest.raises(AssertionError):
+        Script([trip(b"one"), trip(None)], "bench.list")
 
 
 # ---- a whole run ----

@@ -17,18 +17,22 @@ static const struct field filters[] = {
 	{ 0 },
 };
 
+static const struct field of_application[] = {
+	DOCUMENT_SHORT_FIELDS,
+	{ .name = "has_embedding", .type = FIELD_BOOL, .about = "Whether others can be found that are similar to it." },
+	{ 0 },
+};
+
 static const struct field listed[] = {
-	{ .name = "id", .type = FIELD_UUID, .about = "The document." },
-	{ .name = "application_id", .type = FIELD_UUID, .about = "Its application." },
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = document_types, .about = "What it is." },
-	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was written first." },
-	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was written last." },
+	DOCUMENT_SHORT_FIELDS,
 	{ .name = "application", .type = FIELD_OBJECT, .fields = application_brief_fields, .about = "What it was written for." },
 	SEARCH_FIELDS,
 	{ 0 },
 };
 
 #define SHORT "d.id, d.application_id, d.document_type, d.created_at, d.updated_at"
+#define HAS_EMBEDDING \
+	", EXISTS (SELECT FROM public.document_embeddings e WHERE e.document_id = d.id) AS has_embedding"
 #define WHOLE "d.id, d.application_id, d.document_type, d.content, d.created_at, d.updated_at, d.xmin::text AS _etag"
 #define ITS_APPLICATION \
 	"json_build_object('id', a.id, 'company_name', a.company_name, 'role_title', a.role_title) AS application"
@@ -121,11 +125,11 @@ const struct db_statement document_statements[] = {
 	    " AND ($3::text[] IS NULL OR d.xmin::text = ANY ($3)) RETURNING d.id",
 	    3 },
 	[OF_APPLICATION_FIRST] = { "documents_of_application_first",
-	    "SELECT " SHORT " FROM public.documents d WHERE d.application_id = $1"
+	    "SELECT " SHORT HAS_EMBEDDING " FROM public.documents d WHERE d.application_id = $1"
 	    " ORDER BY d.document_type, d.id LIMIT $2::text::int OFFSET $3::text::int",
 	    3 },
 	[OF_APPLICATION_AFTER] = { "documents_of_application_after",
-	    "SELECT " SHORT " FROM public.documents d WHERE d.application_id = $1"
+	    "SELECT " SHORT HAS_EMBEDDING " FROM public.documents d WHERE d.application_id = $1"
 	    " AND (d.document_type, d.id) > ($2::public.document_type_enum, $3::uuid)"
 	    " ORDER BY d.document_type, d.id LIMIT $4::text::int",
 	    4 },
@@ -185,7 +189,7 @@ const struct endpoint document_endpoints[] = {
 	{ .method = HTTP_DELETE, .path = ONE, .path_fields = document_path_fields, .answer = ANSWER_EMPTY,
 	    .lock = STATEMENT(LOCK_APPLICATION), .exists = STATEMENT(LOCK), .statement = STATEMENT(DELETE),
 	    .problems = { PROBLEM_PHASE_ORDER }, .about = "Deletes a document on which no other stands." },
-	{ .method = HTTP_GET, .path = API "/applications/{id}/documents", .answer = ANSWER_LIST, .answers = document_short_fields,
+	{ .method = HTTP_GET, .path = API "/applications/{id}/documents", .answer = ANSWER_LIST, .answers = of_application,
 	    .exists = STATEMENT(APPLICATION), .list = &list_of_application,
 	    .about = "Lists an application's documents, without their content." },
 	{ .method = HTTP_GET, .path = API "/documents", .answer = ANSWER_LIST, .answers = listed, .query = filters,

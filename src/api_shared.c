@@ -15,14 +15,6 @@ const struct field document_path_fields[] = {
 	{ 0 },
 };
 
-#define DOCUMENT_BEGIN                                                                                            \
-	{ .name = "id", .type = FIELD_UUID, .about = "The document." },                                                \
-	{ .name = "application_id", .type = FIELD_UUID, .about = "Its application." },                                 \
-	{ .name = "document_type", .type = FIELD_ENUM, .choices = document_types, .about = "What it is." }
-#define DOCUMENT_END                                                                                              \
-	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was written first." },                           \
-	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was written last." }
-
 const struct field document_fields[] = {
 	DOCUMENT_BEGIN,
 	{ .name = "content", .type = FIELD_TEXT, .about = "Its Markdown.", .example = "# Acme\n\nFounded in 1999." },
@@ -30,7 +22,7 @@ const struct field document_fields[] = {
 	{ 0 },
 };
 
-const struct field document_short_fields[] = { DOCUMENT_BEGIN, DOCUMENT_END, { 0 } };
+const struct field document_short_fields[] = { DOCUMENT_SHORT_FIELDS, { 0 } };
 
 const struct field application_brief_fields[] = {
 	{ .name = "id", .type = FIELD_UUID, .about = "The application." },

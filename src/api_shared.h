@@ -24,6 +24,16 @@ enum {
 	QUESTION_MAX = 200
 };
 
+/* A document's members around its content. */
+#define DOCUMENT_BEGIN                                                                                            \
+	{ .name = "id", .type = FIELD_UUID, .about = "The document." },                                                \
+	{ .name = "application_id", .type = FIELD_UUID, .about = "Its application." },                                 \
+	{ .name = "document_type", .type = FIELD_ENUM, .choices = document_types, .about = "What it is." }
+#define DOCUMENT_END                                                                                              \
+	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was written first." },                           \
+	{ .name = "updated_at", .type = FIELD_TIME, .about = "When it was written last." }
+#define DOCUMENT_SHORT_FIELDS DOCUMENT_BEGIN, DOCUMENT_END
+
 /* {id} and {document_type} of a path. */
 extern const struct field document_path_fields[];
 

@@ -806,8 +806,11 @@ def test_list_of_an_application(stack, user, application):
     assert page["next"] is None and {row["document_type"] for row in page["data"]} == set(KINDS)
     for row in page["data"]:
         whole = user.get(path(application, row["document_type"])).ok()
-        assert row == {key: value for key, value in whole.items() if key != "content"}
+        assert row == {**{key: value for key, value in whole.items() if key != "content"}, "has_embedding": False}
     assert user.get(f"/applications/{application}/documents?count=exact&limit=1").ok()["total"] == 3
+    user.put(path(application, LETTER) + "/embedding", {"embedding": [0.5] * 1536}).ok(201)
+    page = user.get(f"/applications/{application}/documents").ok()
+    assert [row["has_embedding"] for row in page["data"]] == [False, False, True]
 
 
 def walk(user, address, follow="next", **query):

@@ -250,6 +250,7 @@ export default function application(page) {
 		);
 		take({});
 		showStep();
+		if (document.activeElement === document.body) title.focus({ preventScroll: true }); // it was not there before
 	}
 
 	function drawSteps() {

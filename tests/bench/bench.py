@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import secrets
-import shlex
 import shutil
 import statistics
 import sys
@@ -86,7 +85,7 @@ class Bench:
         data.make(candidates.product.conninfo(self.service.name), options.users, options.applications,
                   options.vector_users if similar else 0, password_hash(data.PASSWORD, 12))
         self.sample = Sample(self.service.sql, self.service.keys[0])
-        pgbench = candidates.Pgbench(self.service, shlex.split(os.environ.get("JOBFORGE_BENCH_PGBENCH", "pgbench")))
+        pgbench = candidates.Pgbench(self)
         if peers or "pgbench" in options.candidates:
             self.say("listening to what the workers ask the database")
             pgbench.learn(self, self.works)
@@ -95,20 +94,11 @@ class Bench:
         if options.asynchronous_commit:
             self.service.sql(f'ALTER DATABASE "{self.service.name}" SET synchronous_commit = off')
             self.service.reload()
-        makers = {
-            "jobforge": lambda: candidates.Plain(self.service),
-            "jobforge-h2": lambda: candidates.Http2(self.service),
-            "nginx": lambda: candidates.Nginx(self.dir),
-            "worker": lambda: candidates.Worker(self.service),
-            "pgbench": lambda: pgbench,
-            "bcrypt": candidates.Bcrypt,
-            **{name: lambda peer=peer: peer(self) for name, peer in candidates.PEERS.items()},
-        }
         if "postgrest" in options.candidates:
             candidates.prepare_postgrest(self.service, self.statements)
         self.say("starting " + ", ".join(options.candidates))
         for name in options.candidates:
-            self.candidates.append(makers[name]())
+            self.candidates.append(pgbench if name == "pgbench" else candidates.CANDIDATES[name](self))
 
     def check(self):
         self.say("comparing answers")
@@ -117,21 +107,31 @@ class Bench:
 
     # Measuring
 
-    def cells(self, connections):
-        """(candidate, work) of one round; limits that know no work stand beside the first."""
-        for candidate in self.candidates:
-            if isinstance(candidate, (candidates.Nginx, candidates.Worker)):
+    def cells(self, members):
+        """(candidate, work) of one round; limits that know no kinds of work come first."""
+        for candidate in members:
+            if not candidate.knows_work:
                 yield candidate, None
         for work in self.works:
-            for candidate in self.candidates:
-                if not isinstance(candidate, (candidates.Nginx, candidates.Worker)) and candidate.takes(work):
+            for candidate in members:
+                if candidate.knows_work and candidate.takes(work) and not (
+                        self.options.quick and work.writes and isinstance(candidate, candidates.Http2)):
                     yield candidate, work
+
+    def plan(self):
+        """What a run is going to do, and how long it takes on two idle cores."""
+        options = self.options
+        members = [candidates.CANDIDATES[name].__new__(candidates.CANDIDATES[name]) for name in options.candidates]
+        loads = 0 if options.check else len(list(self.cells(members))) * len(options.connections) * options.rounds
+        seconds = 30 + options.users * options.applications / 10000 + loads * (options.seconds + 0.2)
+        return (f"{', '.join(work.name for work in self.works)} with {', '.join(options.candidates)}: {loads} loads of "
+                f"{options.seconds} s, about {max(1, round(seconds / 60))} min altogether")
 
     def measure(self):
         options = self.options
         warmed = set()
         self.say("warming up")
-        for candidate, work in self.cells(32):
+        for candidate, work in self.cells(self.candidates):
             # In a long run each kind of work on its own; in a quick one what a program needs once.
             key = (candidate, work if not options.quick else None)
             if key not in warmed:
@@ -140,7 +140,7 @@ class Bench:
         for number in range(options.rounds):
             for connections in options.connections:
                 self.say(f"round {number + 1} of {options.rounds}, {connections} connections")
-                for candidate, work in self.cells(connections):
+                for candidate, work in self.cells(self.candidates):
                     used = min(connections, work.most) if work else connections
                     key = (candidate.name, work.name if work else None, connections)
                     measured = candidate.load(self, work, used, options.seconds, number)
@@ -181,7 +181,8 @@ class Bench:
             "date": time.strftime("%Y-%m-%d %H:%M:%S %z"), "machine": machine(),
             "postgresql": self.version, "load_average_before": list(self.load_before),
             "load_average_after": list(self.load_after), "seconds": options.seconds, "rounds": options.rounds,
-            "synchronous_commit": "off" if options.asynchronous_commit else "on", "users": options.users, "applications_each": options.applications,
+            "synchronous_commit": "off" if options.asynchronous_commit else "on",
+            "users": options.users, "applications_each": options.applications,
         }
 
 
@@ -294,11 +295,11 @@ def numbers(text):
 
 
 def read_options():
-    known = ["jobforge", "jobforge-h2", "nginx", "worker", "pgbench", "bcrypt",
-             *(name for name, peer in candidates.PEERS.items() if peer.installed())]
+    known = [name for name, candidate in candidates.CANDIDATES.items() if candidate.installed()]
     parser = argparse.ArgumentParser(prog="./dev bench", description="Measures JobForge, the limits of its parts and its "
                                      "peers in one run, interleaved and repeated.", allow_abbrev=False)
-    parser.add_argument("--quick", action="store_true", help="under two minutes: one, list, create and update at 32 connections")
+    parser.add_argument("--quick", action="store_true", help="under two minutes on an idle machine: one, list, create and update at "
+                        "32 connections")
     parser.add_argument("--check", action="store_true", help="only compare the answers of all candidates")
     parser.add_argument("--only", type=names_of(list(WORKS)), help="kinds of work: " + ",".join(WORKS))
     parser.add_argument("--candidates", type=names_of(known), default=known, help=",".join(known))
@@ -311,6 +312,7 @@ def read_options():
     parser.add_argument("--asynchronous-commit", action="store_true", help="with synchronous_commit=off for all, as if the "
                         "disk took no time")
     parser.add_argument("--json", metavar="FILE", help="all figures")
+    parser.add_argument("--plan", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--quiet", action="store_true", help="only the tables")
     options = parser.parse_args()
     quick = options.quick or options.check
@@ -324,6 +326,9 @@ def read_options():
 
 def main():
     bench = Bench(read_options())
+    if bench.options.plan:
+        print(bench.plan())
+        return 0
     try:
         bench.run()
     except check.Mismatch as error:

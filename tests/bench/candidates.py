@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import socket
 import statistics
 import subprocess
@@ -65,6 +66,15 @@ def wrk(port, requests, connections, seconds, start=0):
                     ", ".join(faults))
 
 
+def ask(port, request):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(request.method, request.path, request.body, request.headers())
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, decoded(body)
+
+
 def percentile(times, share):
     return times[min(len(times) - 1, int(len(times) * share))] if times else None
 
@@ -72,20 +82,20 @@ def percentile(times, share):
 class Candidate:
     name = ""
     about = ""
-    answers = True  # whether it can be asked
-    log = None      # a file
+    answers = True     # whether it can be asked
+    knows_work = True  # whether it differs by the kind of work
+    log = None         # a file
+
+    @classmethod
+    def installed(cls):
+        return True
 
     def takes(self, work):
         return True
 
     def ask(self, request):
         """Status and decoded body of one request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        connection.request(request.method, request.path, request.body, request.headers())
-        answer = connection.getresponse()
-        body = answer.read()
-        connection.close()
-        return answer.status, decoded(body)
+        return ask(self.port, request)
 
     def request(self, work, item):
         return work.ours(*item)
@@ -136,7 +146,7 @@ class Service(product.Stack):
         trips = []
         for request in requests:
             recorder.take()
-            status = Plain(self).ask(request)[0]
+            status = ask(self.http_port, request)[0]
             assert status in (200, 201), (status, request.method, request.path)
             trips.append([trip for trip in recorder.take() if trip])
         self.stop_nginx()
@@ -153,8 +163,8 @@ class Plain(Candidate):
     name = "jobforge"
     about = "our service over the plain listener (HTTP/1.1)"
 
-    def __init__(self, service):
-        self.service = service
+    def __init__(self, bench):
+        self.service = bench.service
 
     @property
     def port(self):
@@ -166,8 +176,8 @@ class Http2(Candidate):
     about = "our service over TLS with HTTP/2"
     # h2load gives all its requests one body and one token: a load is one user's, another one's each time.
 
-    def __init__(self, service):
-        self.service = service
+    def __init__(self, bench):
+        self.service = bench.service
 
     def url(self, path=""):
         return f"https://localhost:{self.service.https_port}{path}"
@@ -219,6 +229,7 @@ class Limit(Candidate):
 class Nginx(Limit):
     name = "nginx"
     about = "nginx `return 200`, without a log"
+    knows_work = False
     CONF = """
 user root;
 worker_processes auto;
@@ -240,7 +251,8 @@ http {{
 }}
 """
 
-    def __init__(self, directory):
+    def __init__(self, bench):
+        directory = bench.dir
         self.port = product.free_port()
         path = os.path.join(directory, "limit.conf")
         conf = self.CONF.format(dir=directory, port=self.port)
@@ -264,9 +276,10 @@ http {{
 class Worker(Limit):
     name = "worker"
     about = "a worker's answer without the database, through the same nginx: GET /healthz"
+    knows_work = False
 
-    def __init__(self, service):
-        self.service = service
+    def __init__(self, bench):
+        self.service = bench.service
 
     @property
     def port(self):
@@ -283,9 +296,9 @@ class Pgbench(Limit):
     name = "pgbench"
     about = "pgbench with the statements that a worker sends, in one pipeline, as the workers' role"
 
-    def __init__(self, service, words):
-        self.service = service
-        self.words = words
+    def __init__(self, bench):
+        self.service = bench.service
+        self.words = shlex.split(os.environ.get("JOBFORGE_BENCH_PGBENCH", "pgbench"))
         self.trips = {}  # work -> a round trip for each recorded request
         self.scripts = {}
 
@@ -344,6 +357,9 @@ class Bcrypt(Limit):
     name = "bcrypt"
     about = "crypt_r(3) with cost 12 alone, on as many threads as there are auth workers"
 
+    def __init__(self, bench):
+        pass
+
     def takes(self, work):
         return work.name == "login"
 
@@ -386,10 +402,6 @@ def wait_for_port(port, process, log):
 
 
 class Peer(Candidate):
-    @classmethod
-    def installed(cls):
-        return True
-
     def __init__(self, bench):
         self.port = product.free_port()
         parts = product.parse_dsn(bench.service.conf["database"])
@@ -420,8 +432,8 @@ class FastApi(Peer):
     about = "FastAPI with SQLAlchemy and asyncpg under uvicorn, two processes"
 
     def command(self, bench, parts):
-        return ["/usr/bin/python3", "-m", "uvicorn", "--app-dir", os.path.join(HERE, "peers"), "--host", "127.0.0.1", "--port",
-                str(self.port), "--workers", str(PROCESSES), "--no-access-log", "--log-level", "warning",
+        return ["/usr/bin/python3", "-m", "uvicorn", "--app-dir", os.path.join(HERE, "peers"), "--host", "127.0.0.1",
+                "--port", str(self.port), "--workers", str(PROCESSES), "--no-access-log", "--log-level", "warning",
                 "fastapi_peer:app"]
 
 
@@ -492,3 +504,4 @@ END $body$""")
 
 
 PEERS = {peer.name: peer for peer in (FastApi, Fastify, PostgRest)}
+CANDIDATES = {candidate.name: candidate for candidate in (Plain, Http2, Nginx, Worker, Pgbench, Bcrypt, *PEERS.values())}

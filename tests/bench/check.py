@@ -21,8 +21,10 @@ def difference(ours, theirs, path=""):
         if len(ours) != len(theirs):
             return f"{path or '/'}: we have {len(ours)}, they have {len(theirs)}"
         pairs = zip(range(len(ours)), ours, theirs)
+    elif ours == theirs and isinstance(ours, bool) == isinstance(theirs, bool):  # True is 1 to Python
+        return None
     else:
-        return None if ours == theirs else f"{path or '/'}: we have {json.dumps(ours)[:200]}, they have {json.dumps(theirs)[:200]}"
+        return f"{path or '/'}: we have {json.dumps(ours)[:200]}, they have {json.dumps(theirs)[:200]}"
     for name, one, other in pairs:
         found = difference(one, other, f"{path}/{name}")
         if found:

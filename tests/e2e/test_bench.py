@@ -27,6 +27,14 @@ from work import WORKS, Sample, canonical  # noqa: E402
 USERS, APPLICATIONS = 30, 25
 
 
+class Shared:
+    """As much of a run as the candidates here need."""
+
+    def __init__(self, service, sample=None):
+        self.service = service
+        self.sample = sample
+
+
 @pytest.fixture(scope="module")
 def service():
     with candidates.Service() as service:
@@ -78,7 +86,7 @@ def test_row_level_security_is_on(service):
 
 def test_our_two_listeners_answer_alike(service, sample):
     for work in WORKS.values():
-        check.check(work, sample, [candidates.Plain(service), candidates.Http2(service)])
+        check.check(work, sample, [candidates.Plain(Shared(service)), candidates.Http2(Shared(service))])
 
 
 class Wrong(candidates.Candidate):
@@ -87,7 +95,7 @@ class Wrong(candidates.Candidate):
     name = "wrong"
 
     def __init__(self, service, spoil):
-        ours = candidates.Plain(service)
+        ours = candidates.Plain(Shared(service))
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
@@ -129,6 +137,8 @@ SPOILED = {
                       "at /0/company_name"),
     "a member less": (lambda value: {"data": [{name: row[name] for name in row if name != "location"}
                                               for row in value["data"]]}, "location"),
+    "a number for a truth": (lambda value: {"data": [{**row, "research_completed": int(row["research_completed"])}
+                                                     for row in value["data"]]}, "/research_completed"),
     "a time an hour later": (lambda value: {"data": [{**row, "created_at": row["created_at"].replace("Z", "-01:00")}
                                                      for row in value["data"]]}, "created_at"),
 }
@@ -140,10 +150,10 @@ def test_a_peer_that_answers_otherwise_is_found(service, sample, what):
     peer = Wrong(service, spoil)
     try:
         if said is None:
-            check.check(WORKS["list"], sample, [candidates.Plain(service), peer])
+            check.check(WORKS["list"], sample, [candidates.Plain(Shared(service)), peer])
             return
         with pytest.raises(check.Mismatch, match="list: wrong answers") as caught:
-            check.check(WORKS["list"], sample, [candidates.Plain(service), peer])
+            check.check(WORKS["list"], sample, [candidates.Plain(Shared(service)), peer])
         assert said in str(caught.value)
     finally:
         peer.stop()
@@ -156,7 +166,7 @@ def test_an_error_is_no_answer(service, sample):
             request.path += "/nowhere"
             return request
     with pytest.raises(check.Mismatch, match="404"):
-        check.check(WORKS["one"], sample, [candidates.Plain(service), Elsewhere(service)])
+        check.check(WORKS["one"], sample, [candidates.Plain(Shared(service)), Elsewhere(Shared(service))])
 
 
 def test_empty_lists_are_no_proof(service, sample):
@@ -167,7 +177,7 @@ def test_empty_lists_are_no_proof(service, sample):
             request.path += "?company_name=nobody"
             return request
     with pytest.raises(check.Mismatch, match="too little"):
-        check.check(WORKS["list"], sample, [Nobody(service)])
+        check.check(WORKS["list"], sample, [Nobody(Shared(service))])
 
 
 def test_only_what_differs_by_nature_is_left_out():
@@ -180,13 +190,9 @@ def test_only_what_differs_by_nature_is_left_out():
 # ---- what pgbench is given ----
 
 def test_recorded_statements_are_the_workers(service, sample):
-    class Shared:
-        pass
-    shared = Shared()
-    shared.sample = sample
-    pgbench = candidates.Pgbench(service, [])
+    pgbench = candidates.Pgbench(Shared(service))
     works = [work for work in WORKS.values() if work.trips]
-    pgbench.learn(shared, works)
+    pgbench.learn(Shared(service, sample), works)
     for work in works:
         trips = pgbench.trips[work.name]
         assert len(trips) == candidates.RECORDED, work.name
@@ -194,7 +200,7 @@ def test_recorded_statements_are_the_workers(service, sample):
         assert names[0].startswith("begin_") and names[1] == "set_user" and names[-1] == "commit", names
         assert trips[0][1].values != trips[1][1].values or work.name == "similar", "another user each time"
         assert pgbench.main_statement(work)
-    assert candidates.Plain(service).ask(WORKS["list"].ours(*next(WORKS["list"].items(sample))))[0] == 200
+    assert candidates.Plain(Shared(service)).ask(WORKS["list"].ours(*next(WORKS["list"].items(sample))))[0] == 200
 
 
 def test_script_for_pgbench():

@@ -122,8 +122,11 @@ class Bench:
         """What a run is going to do, and how long it takes on two idle cores."""
         options = self.options
         members = [candidates.CANDIDATES[name].__new__(candidates.CANDIDATES[name]) for name in options.candidates]
-        loads = 0 if options.check else len(list(self.cells(members))) * len(options.connections) * options.rounds
-        seconds = 30 + options.users * options.applications / 10000 + loads * (options.seconds + 0.2)
+        cells = [] if options.check else list(self.cells(members))
+        times = len(options.connections) * options.rounds
+        loads = times * len(cells)
+        each = [max(options.seconds, work.least if work else 1) + 0.2 for _, work in cells]
+        seconds = 30 + options.users * options.applications / 10000 + times * sum(each)
         return (f"{', '.join(work.name for work in self.works)} with {', '.join(options.candidates)}: {loads} loads of "
                 f"{options.seconds} s, about {max(1, round(seconds / 60))} min altogether")
 
@@ -135,7 +138,7 @@ class Bench:
             # In a long run each kind of work on its own; in a quick one what a program needs once.
             key = (candidate, work if not options.quick else None)
             if key not in warmed:
-                candidate.load(self, work, 8, WARM_UP, 0)
+                candidate.load(self, work, min(8, work.most) if work else 8, WARM_UP, 0)
                 warmed.add(key)
         for number in range(options.rounds):
             for connections in options.connections:
@@ -143,7 +146,8 @@ class Bench:
                 for candidate, work in self.cells(self.candidates):
                     used = min(connections, work.most) if work else connections
                     key = (candidate.name, work.name if work else None, connections)
-                    measured = candidate.load(self, work, used, options.seconds, number)
+                    seconds = max(options.seconds, work.least) if work else options.seconds
+                    measured = candidate.load(self, work, used, seconds, number)
                     self.results.setdefault(key, []).append(measured)
 
     # The figures

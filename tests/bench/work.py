@@ -97,6 +97,7 @@ class Work:
     distinct = 4000  # requests, before they come again
     volatile = ()
     most = 1000000   # connections
+    least = 1        # seconds of a load
     writes = False
     trips = True     # whether pgbench can do what a worker asks of the database: one round trip, nothing between
 
@@ -204,7 +205,7 @@ class Similar(Work):
 
 class Login(Work):
     # Two cores hash some eight passwords a second: more connections than these wait in line, ours until nginx ends it.
-    name, users, distinct, most, trips = "login", "readers", 400, 8, False
+    name, users, distinct, most, least, trips = "login", "readers", 400, 4, 5, False
     volatile = ("access_token", "refresh_token")
 
     def ours(self, user, row, number):

@@ -76,6 +76,22 @@ def user(stack):
     return stack.user()
 
 
+@pytest.fixture(scope="module")
+def chromium(stack):
+    """A browser, once for a file."""
+    from browser import Chromium
+    with Chromium(stack) as running:
+        yield running
+
+
+@pytest.fixture
+def page(chromium):
+    """A page of the browser without anything of the test before; what it complains of fails the test."""
+    page = chromium.page()
+    yield page
+    page.close()
+
+
 @pytest.fixture
 def unchanged(stack):
     """Nothing in the database differs after the test from what it held before, save what `stack` tests allow."""

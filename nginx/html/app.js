@@ -312,7 +312,10 @@ addEventListener("online", () => {
 	drawNotices();
 	trySending();
 });
-addEventListener("offline", drawNotices);
+addEventListener("offline", () => {
+	drawNotices();
+	announce("You are offline.");
+});
 addEventListener("beforeunload", (event) => outbox.atRisk() && event.preventDefault());
 setInterval(() => outbox.waiting().some((entry) => entry.automatic && !entry.error) && trySending(), 20_000);
 onLost(askAgain);

@@ -36,7 +36,7 @@ const pane = (title, lines, marks, name) =>
 		h("h3", null, title),
 		h(
 			"pre",
-			{ tabindex: 0, "aria-label": title },
+			{ tabindex: 0, role: "group", "aria-label": title, autofocus: name === "mine" },
 			lines.map((line, at) => h("span", { class: marks.has(at) ? `line ${name}` : "line" }, line, "\n")),
 		),
 	);

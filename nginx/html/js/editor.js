@@ -48,7 +48,8 @@ function wrap(area, before, after) {
  *     key, label, href, path, method     of the outbox's entry
  *     load()            { text, etag }, text null when there is none yet
  *     send(text, place) writes; place is { etag } or { absent: true }; returns { text, etag }
- *     render()          the server's rendering as HTML, or null
+ *     render()          the server's rendering as HTML
+ *     lines             whether the lines of a paragraph stay lines
  *     least             characters that a text must have
  *     begin             [{ label, text() }]: what an empty one may begin with
  *     saved(first)      called after each save
@@ -67,8 +68,8 @@ export function editor(options) {
 	const words = h("span", { class: "muted words" });
 	const compare = button("Compare", { class: "small", hidden: true, onclick: () => resolve() });
 	const begin = h("div", { class: "begin", hidden: true });
-	const frame = previewFrame(`Preview of ${options.label}`);
-	const paper = h("article", { class: "paper print-only" });
+	const frame = previewFrame(`Preview of ${options.label}`, options.lines);
+	const paper = h("article", { class: options.lines ? "paper lines print-only" : "paper print-only" });
 	const hint = h("p", { class: "hint preview-hint" }, "The preview appears once there is something saved.");
 	const page = h("div", { class: "preview-page" }, frame.node, hint);
 	frame.node.hidden = true;
@@ -230,15 +231,10 @@ export function editor(options) {
 	}
 
 	async function render() {
-		if (options.render === undefined || server.text === null) return;
+		if (server.text === null) return;
 		try {
 			const html = await options.render();
 			if (closed) return;
-			if (html === null) {
-				// there is no rendering of this
-				place.dataset.pane = "only";
-				return paper.replaceChildren(h("div", { class: "plain-text" }, server.text));
-			}
 			frame.node.hidden = false;
 			hint.hidden = true;
 			frame.show(html);

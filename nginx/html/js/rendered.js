@@ -56,8 +56,11 @@ function copy(node) {
 export const nodesOf = (html) =>
 	[...new DOMParser().parseFromString(html, "text/html").body.childNodes].map(copy).flat().filter(Boolean);
 
-/** A frame that shows renderings: show(html). No script runs in it and nothing in it leads anywhere by itself. */
-export function previewFrame(title) {
+/**
+ * A frame that shows renderings: show(html). No script runs in it and nothing in it leads anywhere by itself. With `lines`
+ * every line of a paragraph stays a line.
+ */
+export function previewFrame(title, lines = false) {
 	const node = h("iframe", { class: "preview", title, sandbox: "allow-same-origin" });
 	let scroll = 0;
 	node.addEventListener("load", () => {
@@ -81,7 +84,7 @@ export function previewFrame(title) {
 			const theme = document.documentElement.dataset.theme;
 			node.srcdoc =
 				`<!doctype html><html lang="en"${theme ? ` data-theme="${theme}"` : ""}><meta charset="utf-8">` +
-				`<title>Preview</title><link rel="stylesheet" href="/preview.css"><body class="paper">${html}`;
+				`<title>Preview</title><link rel="stylesheet" href="/preview.css"><body class="paper${lines ? " lines" : ""}">${html}`;
 		},
 	};
 }

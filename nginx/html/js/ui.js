@@ -2,7 +2,7 @@
 
 import { $, $$, h, newId } from "./dom.js";
 import { icon } from "./icons.js";
-import { PRIORITY, STATUS } from "./labels.js";
+import { PRIORITY, STATUS, count } from "./labels.js";
 
 // ---- Announcements, toasts ----
 
@@ -137,6 +137,7 @@ export function failure(problem, again, heading = "h2") {
 		{ class: "state", role: "alert" },
 		h(heading, null, titles[problem.status] ?? "This did not work"),
 		h("p", null, problem.status === 404 ? "There is nothing here, or it is not yours." : problem.message),
+		problem.retryAfter > 1 && h("p", null, `It is worth another try in ${count(problem.retryAfter, "second")}.`),
 		problem.reference && problem.status >= 500 && h("p", { class: "muted" }, `Reference: ${problem.reference}`),
 		again &&
 			problem.status !== 404 &&

@@ -279,39 +279,7 @@ function end() {
 	);
 }
 
-/** Plan and usage, where the server tells. */
-function plan(signal) {
-	const place = h("div", { hidden: true });
-	get("/subscription", { signal, once: true }).then(
-		({ data: found }) => {
-			const limits = Object.entries(found.limits ?? {}).map(([name, limit]) => {
-				const used = found.used?.[name] ?? 0;
-				return h(
-					"div",
-					null,
-					h("dt", null, name.replaceAll("_", " ")),
-					h(
-						"dd",
-						null,
-						`${used.toLocaleString()} of ${limit === null ? "any number" : limit.toLocaleString()}`,
-					),
-				);
-			});
-			place.replaceChildren(
-				panel(
-					"Plan",
-					h("p", null, h("strong", null, found.plan), found.status && ` · ${found.status}`),
-					h("dl", { class: "facts" }, limits),
-				),
-			);
-			place.hidden = false;
-		},
-		() => {},
-	);
-	return place;
-}
-
-export default function account(page) {
+export default function account() {
 	const unsent = outbox.all().length;
 	return {
 		title: "Account",
@@ -323,7 +291,6 @@ export default function account(page) {
 			profile(),
 			password(),
 			looks(),
-			plan(page.signal),
 			data(),
 			end(),
 		),

@@ -368,14 +368,12 @@ export default function application(page) {
 		const one = DOCUMENT[type];
 		const place2 = `${path}/documents/${type}`;
 		const label = `${one.label}, ${nameOf(row)}`;
-		let documentId = null;
 		let opened = false;
 		const load2 = async () => {
 			if (!opened && !row[one.flag]) return ((opened = true), { text: null, etag: null }); // it is known not to be there
 			opened = true;
 			try {
 				const { data, etag: tag } = await get(place2);
-				documentId = data.id;
 				return { text: data.content, etag: tag };
 			} catch (problem) {
 				if (problem.status === 404 && row !== null) return { text: null, etag: null };
@@ -394,11 +392,11 @@ export default function application(page) {
 			path: place2,
 			method: "PUT",
 			least: 10,
+			lines: type === "cover_letter",
 			placeholder: `${one.about}\n\nMarkdown: # heading, **bold**, - list`,
 			load: load2,
 			send: async (text, at) => {
-				const { data, etag: tag } = await put(place2, { content: text }, at);
-				documentId = data.id;
+				const { etag: tag } = await put(place2, { content: text }, at);
 				return { text, etag: tag };
 			},
 			render: async () => (await get(place2, { accept: "text/html" })).data,
@@ -408,7 +406,6 @@ export default function application(page) {
 			].filter(Boolean),
 			saved: (first) => {
 				if (first) refresh().catch(() => {});
-				showSimilar(documentId);
 			},
 			extra: [
 				h(
@@ -421,48 +418,52 @@ export default function application(page) {
 			],
 		});
 		place.replaceChildren(open.node);
-		showSimilarSoon();
+		if (row[one.flag]) showSimilar();
+		else showNoSimilar();
 
-		let asked = null;
-		async function showSimilarSoon() {
-			for (let i = 0; i < 50 && documentId === null; i++)
-				await new Promise((resolve) => setTimeout(resolve, 100));
-			showSimilar(documentId);
+		function showNoSimilar() {
+			aside.replaceChildren(
+				h("p", { class: "hint" }, "Similar documents are shown here once this one has an embedding."),
+			);
 		}
-		async function showSimilar(document) {
-			if (document === null || asked === document || step !== type) return;
-			asked = document;
+
+		/** The server compares documents that have an embedding, and which these are is in the list of them. */
+		async function showSimilar() {
 			try {
+				const { data: all } = await get(`${path}/documents`, { signal: page.signal });
+				const own = all.data.find((document) => document.document_type === type);
+				if (!own?.has_embedding) return step === type && showNoSimilar();
 				const { data } = await post(
 					"/documents/similar",
-					{ document_id: document, limit: 5 },
+					{ document_id: own.id, limit: 5 },
 					{ signal: page.signal },
 				);
-				if (step !== type || data.data.length === 0) return;
-				aside.replaceChildren(
-					h("h2", null, "Similar documents"),
-					h(
-						"ul",
-						{ class: "similar" },
-						data.data.map((found) =>
+				if (step === type && data.data.length > 0) drawSimilar(data.data);
+			} catch {
+				// It is an extra: the document is there without it.
+			}
+		}
+
+		function drawSimilar(list) {
+			aside.replaceChildren(
+				h("h2", null, "Similar documents"),
+				h(
+					"ul",
+					{ class: "similar" },
+					list.map((found) =>
+						h(
+							"li",
+							null,
 							h(
-								"li",
-								null,
-								h(
-									"a",
-									{ href: `/applications/${found.application.id}/${found.document.document_type}` },
-									`${DOCUMENT[found.document.document_type].label}, ${nameOf(found.application)}`,
-								),
-								h("span", { class: "muted" }, ` ${Math.round(found.similarity * 100)} % alike`),
+								"a",
+								{ href: `/applications/${found.application.id}/${found.document.document_type}` },
+								`${DOCUMENT[found.document.document_type].label}, ${nameOf(found.application)}`,
 							),
+							h("span", { class: "muted" }, ` ${Math.round(found.similarity * 100)} % alike`),
 						),
 					),
-				);
-			} catch {
-				aside.replaceChildren(
-					h("p", { class: "hint" }, "Similar documents are shown here once this one has an embedding."),
-				);
-			}
+				),
+			);
 		}
 	}
 

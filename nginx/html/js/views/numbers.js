@@ -119,7 +119,9 @@ function columns(rows) {
 				(rows.length - 1 - at) % labelled === 0 &&
 					s(
 						"text",
-						{ class: "axis", x: left + (at + 0.5) * step, y: height - 8, "text-anchor": "middle" },
+						at === rows.length - 1 // beyond the middle of its column there is no room
+							? { class: "axis", x: width, y: height - 8, "text-anchor": "end" }
+							: { class: "axis", x: left + (at + 0.5) * step, y: height - 8, "text-anchor": "middle" },
 						row.label,
 					),
 			),

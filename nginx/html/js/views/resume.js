@@ -183,10 +183,7 @@ export default function resume(page) {
 				const answer = await patch(path, { content: text }, { etag: at.etag });
 				return { text, etag: answer.etag };
 			},
-			render: async () => {
-				const answer = await get(path, { accept: "text/html, application/json;q=0.1" });
-				return answer.type.startsWith("text/html") ? answer.data : null;
-			},
+			render: async () => (await get(path, { accept: "text/html" })).data,
 			extra: h(
 				"button",
 				{ type: "button", class: "quiet small", onclick: () => print() },

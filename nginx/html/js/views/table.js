@@ -53,7 +53,7 @@ function line(row, replace) {
 				h("span", null, row.role_title),
 			),
 		),
-		h("td", { class: "aside" }, row.location ?? ""),
+		h("td", { class: "aside" }, h("span", null, row.location ?? "")),
 		h(
 			"td",
 			null,

@@ -130,7 +130,7 @@ function columns(rows) {
 }
 
 function bars(rows, name, total) {
-	const [width, row, left] = [460, 40, 128];
+	const [width, row, left] = [innerWidth < 640 ? 330 : 460, 40, innerWidth < 640 ? 112 : 128];
 	const high = Math.max(...rows.map((one) => one.value), 1);
 	return s(
 		"svg",
@@ -200,7 +200,7 @@ export default function numbers(page) {
 				),
 				h(
 					"div",
-					{ class: "pair" },
+					{ class: "pair charts" },
 					h(
 						"section",
 						{ class: "panel" },

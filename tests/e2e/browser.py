@@ -64,7 +64,11 @@ return roots.map((root) => root.innerText).join("\n").replace(/\s+/g, " ");
 
 
 class Chromium:
-    """One browser for a file of tests; each test begins with nothing of the one before."""
+    """
+    One browser for a file of tests; each test begins with nothing of the one before.
+
+    `stack` is what it is to look at: anything with `https_port` and path(), which says where to put downloads.
+    """
 
     def __init__(self, stack):
         options = webdriver.ChromeOptions()

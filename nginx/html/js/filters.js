@@ -72,7 +72,7 @@ export function filterBar(filters, { typed, changed, states = false }) {
 		);
 	const bar = h(
 		"div",
-		{ class: "filters", role: "search" },
+		{ class: "filters", role: "search", "aria-label": "Applications" },
 		h(
 			"label",
 			{ class: "search-box" },

@@ -16,6 +16,7 @@ static const struct endpoint *const resources[] = {
 	auth_endpoints,
 	operation_endpoints,
 	openapi_endpoints,
+	metrics_endpoints,
 };
 
 const struct db_statement *const api_statements[] = {

@@ -23,6 +23,7 @@ extern const struct endpoint resume_endpoints[];
 extern const struct endpoint export_endpoints[];
 extern const struct endpoint import_endpoints[];
 extern const struct endpoint openapi_endpoints[];
+extern const struct endpoint metrics_endpoints[];
 
 extern const struct db_statement operation_statements[];
 extern const struct db_statement auth_statements[];

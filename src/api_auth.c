@@ -8,6 +8,7 @@
 #include "conf.h"
 #include "crypto.h"
 #include "json.h"
+#include "metrics.h"
 #include "password.h"
 #include "request.h"
 #include "response.h"
@@ -264,8 +265,10 @@ handle_refresh(struct call *call)
 	struct slice sent = sent_refresh_token(call, &by_cookie);
 
 	/* Without the header the cookie is left alone: another site must not be able to end the session either. */
-	if (sent.data == NULL)
+	if (sent.data == NULL) {
+		meter_refresh(call->service->meter, SLICE("missing"));
 		return refuse_refresh(call, false);
+	}
 	crypto_sha256(old, sent.data, sent.len);
 	struct refresh_token *token = new_refresh_token(call);
 	const struct db_param params[] = { hash_param(old), hash_param(token->hash),
@@ -274,7 +277,9 @@ handle_refresh(struct call *call)
 	    endpoint_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(REFRESH_ROTATE), params }, 1);
 	if (reply.outcome != DB_OK)
 		return endpoint_refuse(call, &reply);
-	if (!slice_is(db_get(reply.results[0], 0, "_outcome"), "rotated"))
+	struct slice outcome = db_get(reply.results[0], 0, "_outcome");
+	meter_refresh(call->service->meter, outcome);
+	if (!slice_is(outcome, "rotated"))
 		return refuse_refresh(call, by_cookie);
 	return answer_session(call, reply.results[0], token, by_cookie, 200);
 }

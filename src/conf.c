@@ -89,6 +89,9 @@ static const struct confkey keys[] = {
 	{ KEY(login_window), .type = CONFKEY_INTEGER, .min = 1, .max = 86400, .fallback = "900",
 	    .help = "Seconds over which login_attempts counts." },
 
+	{ KEY(refusals_log), .type = CONFKEY_STRING, .max = TEXT_MAX, .fallback = "",
+	    .help = "Log to which nginx writes what it refuses with 429, for the metrics; empty: not counted." },
+
 	{ KEY(server_timing), .type = CONFKEY_BOOLEAN, .fallback = "off",
 	    .help = "Whether answers carry Server-Timing: time in authentication, in the database and altogether." },
 	{ KEY(log_level), .type = CONFKEY_LEVEL, .choices = levels, .fallback = "info",

@@ -42,6 +42,9 @@ struct conf {
 	int login_attempts;        /* per email within login_window, 1..1000, default 10 */
 	int login_window;          /* seconds, 1..86400, default 900 */
 
+	/* Metrics */
+	char *refusals_log;        /* nginx's log of what it refuses with 429; empty: none */
+
 	/* Answers and log */
 	bool server_timing;        /* default off */
 	enum log_level log_level;  /* debug, info (default), warning, error */

@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "clock.h"
 #include "log.h"
+#include "metrics.h"
 
 enum {
 	CLIENT_GRACE = 300,     /* milliseconds that the client waits longer than the server's statement_timeout */
@@ -323,6 +324,7 @@ db_connect(struct db *db)
 		return -1;
 	db->connected_at = clock_us();
 	db->backoff = 0;
+	meter_connect(db->settings.meter, true);
 	return 0;
 }
 
@@ -333,6 +335,7 @@ note_failure(struct db *db)
 	if (db->backoff == 0)
 		log_write(LOG_LEVEL_ERROR, "database", "%s", db->problem);
 	disconnect(db);
+	meter_connect(db->settings.meter, false);
 	db->backoff = db->backoff == 0 ? BACKOFF_FIRST : db->backoff * 2;
 	if (db->backoff > BACKOFF_MOST)
 		db->backoff = BACKOFF_MOST;
@@ -384,11 +387,14 @@ int
 db_ready(struct db *db)
 {
 	bool failing = db->backoff > 0;
+	bool alive = db->conn != NULL && is_alive(db);
 
-	if (db->conn != NULL && is_alive(db) && !is_old(db))
+	if (alive && !is_old(db))
 		return 0;
-	if (db->conn != NULL)
+	if (db->conn != NULL) {
+		meter_disconnect(db->settings.meter, alive ? DISCONNECT_OLD : DISCONNECT_IDLE);
 		disconnect(db);
+	}
 	if (failing && clock_us() < db->retry_at)
 		return -1;
 	if (db_connect(db) != 0) {
@@ -548,6 +554,7 @@ lose(struct db *db, struct db_reply reply)
 
 	log_write(LOG_LEVEL_WARNING, "database", "%s; the connection is dropped",
 	    late ? "no answer in time" : "the connection was lost during a transaction");
+	meter_disconnect(db->settings.meter, late ? DISCONNECT_LATE : DISCONNECT_LOST);
 	disconnect(db);
 	reply.outcome = DB_LOST;
 	reply.late = late;
@@ -563,7 +570,9 @@ exchange(struct db *db, struct arena *arena, PGTransactionStatusType expected)
 
 	if (done == 0)
 		done = read_items(db, arena, &reply);
-	db->waited += clock_us() - start;
+	int64_t taken = clock_us() - start;
+	db->waited += taken;
+	meter_round_trip(db->settings.meter, taken);
 	if (done != 0 || PQstatus(db->conn) != CONNECTION_OK || reply.outcome == DB_LOST)
 		return lose(db, reply);
 	db->queued = 0;

@@ -14,6 +14,7 @@
 
 struct arena;
 struct db;
+struct meter;
 struct db_result; /* the rows of one statement, until the arena is reset */
 
 /* A statement, prepared once per connection. Tables of them end with a row without a name. */
@@ -29,6 +30,7 @@ struct db_settings {
 	int statement_timeout;   /* milliseconds, on the server; the client gives up a little later */
 	int connection_lifetime; /* seconds; 0: for ever */
 	int schema_version;      /* what jobforge.schema_migrations must say */
+	const struct meter *meter; /* NULL: nothing is counted */
 	const struct db_statement *const *tables; /* of statements; NULL-terminated */
 };
 

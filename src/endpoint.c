@@ -11,6 +11,8 @@
 
 enum { ATTEMPTS = 3 };
 
+const char *const endpoint_pool_names[POOL_COUNT] = { [POOL_API] = "api", [POOL_AUTH] = "auth", [POOL_BULK] = "bulk" };
+
 int
 endpoint_problem(struct call *call, enum problem problem, const char *detail)
 {

@@ -19,6 +19,7 @@ struct conf;
 struct fcgi;
 struct json;
 struct list;
+struct meter;
 struct request;
 struct response;
 struct call;
@@ -27,6 +28,7 @@ struct call;
 
 enum access { ACCESS_USER = 0, ACCESS_ANYONE };
 enum pool { POOL_API = 0, POOL_AUTH, POOL_BULK, POOL_COUNT };
+extern const char *const endpoint_pool_names[POOL_COUNT];
 
 enum answer {
 	ANSWER_ROW = 0, /* 200 and the row; no row is 404, or 412 when If-Match was sent and it exists */
@@ -82,6 +84,7 @@ struct endpoint {
 	const char *about;                            /* a sentence */
 	const char *entity;                           /* what a row of `answers` is called; NULL: what the path says */
 	const struct field *streamed;                 /* instead of `body`: what the handler reads by itself */
+	const char *media;                            /* of a handler: its answer's type; NULL: JSON */
 	bool tagged;                                  /* of a handler: its answer has an ETag, or it heeds If-Match */
 	enum problem problems[ENDPOINT_MAX_PROBLEMS]; /* refusals that do not follow from all this */
 };
@@ -92,6 +95,7 @@ struct service {
 	struct token_keys *keys;
 	struct token_policy token_policy;
 	struct db *db;
+	const struct meter *meter;
 	enum pool pool;
 	const struct endpoint *endpoints; /* all rows; one without a path ends it */
 };

@@ -17,6 +17,8 @@
 #include "conf.h"
 #include "listener.h"
 #include "log.h"
+#include "metrics.h"
+#include "refusals.h"
 #include "token.h"
 #include "worker.h"
 
@@ -46,6 +48,7 @@ struct master {
 	bool inherited[POOL_COUNT];
 	struct child children[MAX_CHILDREN];
 	atomic_bool *ready; /* one a child, shared with it */
+	struct metrics *metrics;
 	unsigned generation;
 	bool retiring; /* an older generation waits for the current one to be ready */
 	int64_t retire_by;
@@ -53,8 +56,6 @@ struct master {
 	int64_t backoff;
 	bool stopping;
 };
-
-static const char *const pool_names[POOL_COUNT] = { [POOL_API] = "api", [POOL_AUTH] = "auth", [POOL_BULK] = "bulk" };
 
 /* How many workers the configuration wants in a pool. */
 static int
@@ -107,7 +108,7 @@ master_check(const struct conf *conf, char *error, size_t error_size)
 		snprintf(error, error_size, "user: cannot become %s", conf->user);
 		return -1;
 	}
-	if (worker_prepare(&service, conf, POOL_API, endpoints, error, error_size) != 0)
+	if (worker_prepare(&service, conf, POOL_API, NULL, endpoints, error, error_size) != 0)
 		return -1;
 	int status = db_ready(service.db);
 	if (status != 0)
@@ -117,10 +118,10 @@ master_check(const struct conf *conf, char *error, size_t error_size)
 }
 
 static NORETURN void
-become_worker(const struct master *master, pid_t self, enum pool pool, atomic_bool *ready)
+become_worker(const struct master *master, pid_t self, enum pool pool, int place)
 {
 	const struct worker worker = { .conf = &master->conf, .pool = pool, .master = self, .listener = master->listeners[pool],
-		.ready = ready };
+		.ready = &master->ready[place], .metrics = master->metrics, .place = place };
 
 	exit(drop_privileges(master->conf.user) != 0 ? 1 : worker_run(&worker));
 }
@@ -138,7 +139,7 @@ start_worker(struct master *master, enum pool pool)
 	pid_t self = getpid();
 	pid_t pid = fork();
 	if (pid == 0)
-		become_worker(master, self, pool, &master->ready[place]);
+		become_worker(master, self, pool, place);
 	if (pid < 0) {
 		log_write(LOG_LEVEL_ERROR, "master", "cannot start a worker: %s", strerror(errno));
 		master->spawn_at = clock_ms() + BACKOFF_FIRST;
@@ -146,6 +147,7 @@ start_worker(struct master *master, enum pool pool)
 	}
 	master->children[place] = (struct child){ .pid = pid, .pool = pool, .generation = master->generation,
 		.started = clock_ms() };
+	metrics_master(master->metrics)->starts[pool]++;
 }
 
 static int
@@ -169,17 +171,28 @@ start_missing(struct master *master)
 			start_worker(master, pool);
 }
 
+static enum metrics_end
+end_of(bool expected, int status)
+{
+	if (expected)
+		return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? ENDED_OVERDUE : ENDED_DRAINED;
+	if (WIFSIGNALED(status))
+		return ENDED_BY_SIGNAL;
+	return WEXITSTATUS(status) == 0 ? ENDED_QUIETLY : ENDED_FAILED;
+}
+
 static void
 note_death(struct master *master, const struct child *child, int status)
 {
 	bool expected = child->kill_at != 0;
 
+	metrics_master(master->metrics)->exits[child->pool][end_of(expected, status)]++;
 	if (WIFSIGNALED(status))
 		log_write(expected ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "worker", "%s worker %d was ended by signal %d",
-		    pool_names[child->pool], (int)child->pid, WTERMSIG(status));
+		    endpoint_pool_names[child->pool], (int)child->pid, WTERMSIG(status));
 	else
 		log_write(expected ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "worker", "%s worker %d ended with status %d",
-		    pool_names[child->pool], (int)child->pid, WEXITSTATUS(status));
+		    endpoint_pool_names[child->pool], (int)child->pid, WEXITSTATUS(status));
 	if (expected || clock_ms() - child->started > QUICK_DEATH) {
 		master->backoff = 0;
 		return;
@@ -201,9 +214,17 @@ reap(struct master *master)
 			if (master->children[i].pid != pid)
 				continue;
 			note_death(master, &master->children[i], status);
+			metrics_leave(master->metrics, i);
 			master->children[i] = (struct child){ 0 };
 		}
 	}
+}
+
+static void
+note_configuration(struct master *master)
+{
+	for (enum pool pool = 0; pool < POOL_COUNT; pool++)
+		metrics_master(master->metrics)->configured[pool] = (uint64_t)pool_size(&master->conf, pool);
 }
 
 static int
@@ -268,6 +289,7 @@ retire_old(struct master *master)
 		log_write(LOG_LEVEL_ERROR, "reload", "not all new workers are ready in time; the old ones go all the same");
 	else
 		log_write(LOG_LEVEL_INFO, "reload", "workers run with the new configuration");
+	metrics_master(master->metrics)->reloads[ready ? RELOAD_DONE : RELOAD_LATE]++;
 	master->retiring = false;
 	drain_before(master, master->generation);
 }
@@ -320,9 +342,11 @@ reload(struct master *master)
 		return;
 	if (conf_load(&fresh, source->path, source->flags, source->flag_count, error, sizeof(error)) != 0) {
 		log_write(LOG_LEVEL_ERROR, "reload", "the old configuration stays: %s", error);
+		metrics_master(master->metrics)->reloads[RELOAD_REFUSED]++;
 		return;
 	}
 	if (check_apart(&fresh) != 0) {
+		metrics_master(master->metrics)->reloads[RELOAD_REFUSED]++;
 		conf_free(&fresh);
 		return;
 	}
@@ -331,6 +355,7 @@ reload(struct master *master)
 	conf_free(&master->conf);
 	master->conf = fresh;
 	log_set_level(master->conf.log_level);
+	note_configuration(master);
 	master->generation++;
 	master->retiring = true;
 	master->retire_by = clock_ms() + READY_TIMEOUT;
@@ -354,7 +379,7 @@ static int
 open_listeners(struct master *master, char *error, size_t error_size)
 {
 	for (enum pool pool = 0; pool < POOL_COUNT; pool++) {
-		master->listeners[pool] = listener_inherit(pool_names[pool]);
+		master->listeners[pool] = listener_inherit(endpoint_pool_names[pool]);
 		master->inherited[pool] = master->listeners[pool] >= 0;
 		if (!master->inherited[pool])
 			master->listeners[pool] = listener_open(*pool_socket(&master->conf, pool),
@@ -434,12 +459,14 @@ make_master(void)
 {
 	struct master *master = calloc(1, sizeof(*master));
 	void *shared = mmap(NULL, MAX_CHILDREN * sizeof(atomic_bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct metrics *metrics = metrics_new(MAX_CHILDREN);
 
-	if (master == NULL || shared == MAP_FAILED) {
+	if (master == NULL || shared == MAP_FAILED || metrics == NULL) {
 		log_write(LOG_LEVEL_ERROR, "memory", "out of memory for the master");
 		exit(70);
 	}
 	master->ready = shared;
+	master->metrics = metrics;
 	return master;
 }
 
@@ -452,6 +479,8 @@ master_run(struct conf *conf, const struct master_source *source)
 	master->conf = *conf;
 	*conf = (struct conf){ 0 };
 	master->source = source;
+	note_configuration(master);
+	refusals_begin(master->metrics, master->conf.refusals_log);
 	int status = open_listeners(master, error, sizeof(error));
 	if (status == 0)
 		status = write_pid_file(master->conf.pid_file, error, sizeof(error));
@@ -466,6 +495,7 @@ master_run(struct conf *conf, const struct master_source *source)
 	}
 	conf_free(&master->conf);
 	munmap(master->ready, MAX_CHILDREN * sizeof(atomic_bool));
+	metrics_free(master->metrics);
 	free(master);
 	return status == 0 ? 0 : 1;
 }

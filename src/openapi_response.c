@@ -116,10 +116,14 @@ write_created(struct writer *writer, const struct endpoint *endpoints, const str
 }
 
 static void
-write_json_answer(struct writer *writer, const struct endpoint *endpoints, const struct endpoint *endpoint)
+write_answer(struct writer *writer, const struct endpoint *endpoints, const struct endpoint *endpoint)
 {
 	char name[OPENAPI_NAME];
 
+	if (endpoint->media != NULL) {
+		openapi_write_text(writer, endpoint->media, endpoint->about);
+		return;
+	}
 	writer_object(writer, MEDIA_JSON);
 	if (endpoint->answers == NULL) {
 		writer_object(writer, "schema");
@@ -149,7 +153,7 @@ write_success(struct writer *writer, const struct endpoint *endpoints, const str
 	write_headers(writer, endpoint, status);
 	if (status == 200 || status == 201) {
 		writer_object(writer, "content");
-		write_json_answer(writer, endpoints, endpoint);
+		write_answer(writer, endpoints, endpoint);
 		for (const struct representation *form = endpoint->representations; form != NULL && form->media != NULL; form++)
 			openapi_write_text(writer, form->media, "The same in another form, chosen by Accept.");
 		if (endpoint->list != NULL && endpoint->list->sheet != NULL)

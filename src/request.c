@@ -1,6 +1,7 @@
 #include "request.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "arena.h"
 #include "crypto.h"
@@ -11,6 +12,7 @@ struct parameters {
 	struct slice method;
 	struct slice request_id;
 	struct slice content_length;
+	struct slice sent_at;
 };
 
 /* The parameters that nginx/jobforge.conf.in sends; anything else is passed over. */
@@ -24,6 +26,7 @@ take_parameter(struct request *request, struct parameters *parameters, const cha
 		{ SLICE("REQUEST_METHOD="), &parameters->method },
 		{ SLICE("REQUEST_URI="), &request->uri },
 		{ SLICE("REQUEST_ID="), &parameters->request_id },
+		{ SLICE("REQUEST_SENT="), &parameters->sent_at },
 		{ SLICE("CONTENT_TYPE="), &request->content_type },
 		{ SLICE("CONTENT_LENGTH="), &parameters->content_length },
 		{ SLICE("HTTP_AUTHORIZATION="), &request->authorization },
@@ -131,6 +134,22 @@ request_drain(struct request_stream *stream)
 		;
 }
 
+/* Microseconds since a moment that nginx writes as seconds since 1970 with three decimals; below 0 without one. */
+static int64_t
+time_since(struct slice text)
+{
+	struct timespec now;
+	char *end;
+
+	if (text.len == 0)
+		return -1;
+	int64_t seconds = strtoll(text.data, &end, 10);
+	int64_t milliseconds = *end == '.' ? strtoll(end + 1, NULL, 10) : 0;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t since = ((int64_t)now.tv_sec - seconds) * 1000000 + now.tv_nsec / 1000 - milliseconds * 1000;
+	return since < 0 ? 0 : since; /* nginx looks at its clock once for several requests, and the clock may be set */
+}
+
 void
 request_read(struct request *request, struct fcgi *conn, struct arena *arena, bool streamed)
 {
@@ -143,6 +162,7 @@ request_read(struct request *request, struct fcgi *conn, struct arena *arena, bo
 	request->method = http_method_of(parameters.method);
 	split_uri(request);
 	take_id(request, parameters.request_id);
+	request->queued_us = time_since(parameters.sent_at);
 	if (!take_length(&stream, parameters.content_length)) {
 		request->fault = REQUEST_TOO_LARGE;
 		request->unread = true;

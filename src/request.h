@@ -45,6 +45,7 @@ struct request {
 	struct slice cookie;
 	struct slice requested_with;
 	struct slice body;
+	int64_t queued_us; /* since nginx sent it; below 0: not known */
 	struct request_stream *stream; /* instead of `body`, for the bulk pool */
 	enum request_fault fault;
 	bool unread; /* some of the body is left on the connection, which cannot be kept */

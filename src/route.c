@@ -100,12 +100,42 @@ route_find(struct call *call)
 	return response_problem(call->response, call->request, PROBLEM_NOT_FOUND, NULL, NULL);
 }
 
+static size_t
+count_endpoints(const struct endpoint *endpoints)
+{
+	size_t count = 0;
+
+	while (endpoints[count].path != NULL)
+		count++;
+	return count;
+}
+
+size_t
+route_number(const struct call *call)
+{
+	const struct endpoint *endpoints = call->service->endpoints;
+
+	if (call->endpoint != NULL)
+		return (size_t)(call->endpoint - endpoints);
+	return count_endpoints(endpoints) + call->request->method;
+}
+
+bool
+route_row(const struct endpoint *endpoints, size_t number, struct route_row *row)
+{
+	size_t count = count_endpoints(endpoints);
+
+	if (number > count + HTTP_OTHER)
+		return false;
+	*row = number < count ? (struct route_row){ endpoints[number].path, endpoints[number].method, &endpoints[number] }
+			      : (struct route_row){ "unmatched", (enum http_method)(number - count), NULL };
+	return true;
+}
+
 void
 route_print(const struct endpoint *endpoints)
 {
-	static const char *const pool_names[POOL_COUNT] = { [POOL_API] = "api", [POOL_AUTH] = "auth", [POOL_BULK] = "bulk" };
-
 	for (const struct endpoint *endpoint = endpoints; endpoint->path != NULL; endpoint++)
 		printf("%s %s %s %s\n", http_method_name(endpoint->method), endpoint->path,
-		    endpoint->access == ACCESS_USER ? "user" : "anyone", pool_names[endpoint->pool]);
+		    endpoint->access == ACCESS_USER ? "user" : "anyone", endpoint_pool_names[endpoint->pool]);
 }

@@ -1,5 +1,6 @@
 #include "worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,11 +19,15 @@
 #include "conf.h"
 #include "fcgi.h"
 #include "log.h"
+#include "metrics.h"
 #include "request.h"
 #include "response.h"
 #include "route.h"
 #include "schema.h"
 #include "token.h"
+
+static_assert((int)POOL_COUNT == METRICS_POOLS && (int)API_MAX_ENDPOINTS + (int)HTTP_OTHER < METRICS_ROUTES,
+    "the metrics have room for all");
 
 enum { MAX_EVENTS = 64, PEER_TIMEOUT = 5000, IDLE_CHECK = 250, BACKGROUND_NICE = 5, STALE_AFTER = 50000 };
 
@@ -106,9 +111,11 @@ serve(struct loop *loop, struct fcgi *conn)
 		return -1;
 	response_reset(&loop->response);
 	request_read(&request, conn, loop->arena, loop->worker->pool == POOL_BULK);
+	meter_begin(loop->service.meter, request.queued_us);
 	answer(&call);
 	times.database = db_time_taken(loop->service.db);
 	times.total = clock_us() - times.start;
+	meter_request(loop->service.meter, route_number(&call), loop->response.status, times.total);
 	times.authenticated = call.authenticated_us;
 	add_timing(loop, &times);
 	if (request.stream != NULL)
@@ -120,6 +127,7 @@ serve(struct loop *loop, struct fcgi *conn)
 	int kept = loop->response.broken ? -1 : fcgi_finish(conn);
 	log_request(loop, &call, &times);
 	arena_reset(loop->arena);
+	meter_end(loop->service.meter);
 	return whole ? kept : -1;
 }
 
@@ -243,8 +251,8 @@ run_loop(struct loop *loop)
 }
 
 int
-worker_prepare(struct service *service, const struct conf *conf, enum pool pool, struct endpoint endpoints[],
-    char *error, size_t error_size)
+worker_prepare(struct service *service, const struct conf *conf, enum pool pool, const struct meter *meter,
+    struct endpoint endpoints[], char *error, size_t error_size)
 {
 	const struct db_settings settings = {
 		.conninfo = conf->database,
@@ -253,10 +261,11 @@ worker_prepare(struct service *service, const struct conf *conf, enum pool pool,
 		.connection_lifetime = conf->connection_lifetime,
 		.schema_version = SCHEMA_VERSION,
 		.tables = api_statements,
+		.meter = meter,
 	};
 
 	api_endpoints(endpoints);
-	*service = (struct service){ .conf = conf, .pool = pool, .endpoints = endpoints };
+	*service = (struct service){ .conf = conf, .meter = meter, .pool = pool, .endpoints = endpoints };
 	service->token_policy = (struct token_policy){ conf->token_algorithm, conf->token_issuer, conf->token_audience,
 		conf->access_token_lifetime };
 	service->keys = token_keys_read(conf->token_keys, error, error_size);
@@ -277,6 +286,7 @@ int
 worker_run(const struct worker *worker)
 {
 	struct loop loop = { .worker = worker };
+	struct meter meter;
 	struct endpoint endpoints[API_MAX_ENDPOINTS];
 	char error[512];
 
@@ -287,7 +297,8 @@ worker_run(const struct worker *worker)
 	/* Hashing, exports and imports take what the API leaves. */
 	if (worker->pool != POOL_API && setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE) != 0)
 		log_write(LOG_LEVEL_WARNING, "worker", "cannot lower the priority: %s", strerror(errno));
-	if (worker_prepare(&loop.service, worker->conf, worker->pool, endpoints, error, sizeof(error)) != 0) {
+	meter_init(&meter, worker->metrics, worker->place, worker->pool);
+	if (worker_prepare(&loop.service, worker->conf, worker->pool, &meter, endpoints, error, sizeof(error)) != 0) {
 		log_write(LOG_LEVEL_ERROR, "worker", "%s", error);
 		return 1;
 	}

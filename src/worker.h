@@ -9,6 +9,8 @@
 #include "endpoint.h"
 
 struct conf;
+struct meter;
+struct metrics;
 struct token_keys;
 
 struct worker {
@@ -16,6 +18,8 @@ struct worker {
 	enum pool pool;
 	pid_t master;
 	int listener;        /* non-blocking, shared with the other workers of the pool */
+	struct metrics *metrics;
+	int place;           /* among all workers, its own as long as it lives */
 	atomic_bool *ready;  /* in memory shared with the master: set when requests are taken */
 };
 
@@ -23,9 +27,9 @@ struct worker {
  * drain_timeout is over. Returns the exit status of the process. */
 int worker_run(const struct worker *worker);
 
-/* Fills `service` for a pool: keys read, database not yet connected. 0, or -1 and a sentence in `error`. `endpoints` is the
- * caller's memory. Freed by worker_release(). */
-int worker_prepare(struct service *service, const struct conf *conf, enum pool pool,
+/* Fills `service` for a pool: keys read, database not yet connected. 0, or -1 and a sentence in `error`. `endpoints` and
+ * `meter` (NULL: nothing is counted) are the caller's memory. Freed by worker_release(). */
+int worker_prepare(struct service *service, const struct conf *conf, enum pool pool, const struct meter *meter,
     struct endpoint endpoints[], char *error, size_t error_size) MUST_CHECK;
 void worker_release(struct service *service);
 

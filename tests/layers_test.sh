@@ -8,10 +8,10 @@ BEGIN {
 	# Lowest first; a name that ends in "*" stands for all that begin so.
 	layer("base", "base arena buffer clock log utf8")
 	layer("leaf", "conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
-	    "jsonstream markdown password schema token writer")
+	    "jsonstream markdown metrics password refusals schema token writer")
 	layer("request", "arguments auth create endpoint field fieldschema list openapi openapi_* problem request " \
 	    "response route row sheet")
-	layer("api", "api api_*")
+	layer("api", "api api_* minute")
 	layer("process", "dbtool jobforgectl jobforged keyfile listener main master migrate migration scoreboard worker ctl*")
 
 	library("fcgi", "^(fcgi.*|fastcgi)\\.h$", "fcgi.c")

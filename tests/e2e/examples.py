@@ -57,6 +57,7 @@ EXAMPLES = {
     "GET /healthz": {},
     "GET /readyz": {},
     "GET /openapi.json": {},
+    "GET /metrics": {},
 }
 
 

@@ -356,6 +356,7 @@ class Stack:
             "bulk_socket": self.path("bulk.sock"),
             "pid_file": self.path("jobforged.pid"),
             "token_keys": self.path("keys"),
+            "refusals_log": self.path("refusals.log"),
             "api_workers": 2,
             "auth_workers": 2,
             "bulk_workers": 1,
@@ -560,6 +561,7 @@ class Stack:
             "CERTIFICATE_KEY": self.path("tls.key"),
             "HTML": os.path.join(SOURCE, "nginx", "html"),
             "ACCESS_LOG": self.path("access.log"),
+            "REFUSALS_LOG": self.path("refusals.log"),
             **self.nginx_variables,
         })
         self._render("nginx.conf.in", "nginx.conf", {

@@ -91,7 +91,7 @@ def test_route_table_is_the_one_of_the_examples():
 
 def test_only_what_the_contract_says_needs_no_token():
     for method, path, access, _ in ROUTES:
-        open_ = path.startswith("/auth/") or path in ("/healthz", "/readyz", "/openapi.json")
+        open_ = path.startswith("/auth/") or path in ("/healthz", "/readyz", "/metrics", "/openapi.json")
         assert (access == "anyone") == open_, (method, path)
 
 

@@ -193,7 +193,7 @@ write_pools(struct view *view)
 
 	pool_numbers(out, "jobforge_workers_configured", "gauge", "Workers that the configuration wants.", view->master->configured);
 	pool_numbers(out, "jobforge_workers", "gauge", "Workers that run, draining ones too.", view->now.alive);
-	pool_numbers(out, "jobforge_workers_busy", "gauge", "Workers with a request in hand, that for this included: requests in flight.",
+	pool_numbers(out, "jobforge_workers_busy", "gauge", "Requests in flight, this one included: workers that have one in hand.",
 	    view->now.busy);
 	pool_numbers(out, "jobforge_workers_connected", "gauge", "Workers with a connection to the database.", view->now.connected);
 	write_busy_time(view);

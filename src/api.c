@@ -13,6 +13,7 @@ static const struct endpoint *const resources[] = {
 	me_endpoints,
 	export_endpoints,
 	import_endpoints,
+	service_endpoints,
 	auth_endpoints,
 	operation_endpoints,
 	openapi_endpoints,
@@ -31,6 +32,7 @@ const struct db_statement *const api_statements[] = {
 	resume_statements,
 	export_statements,
 	import_statements,
+	service_statements,
 	NULL,
 };
 

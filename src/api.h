@@ -22,6 +22,7 @@ extern const struct endpoint embedding_endpoints[];
 extern const struct endpoint resume_endpoints[];
 extern const struct endpoint export_endpoints[];
 extern const struct endpoint import_endpoints[];
+extern const struct endpoint service_endpoints[];
 extern const struct endpoint openapi_endpoints[];
 extern const struct endpoint metrics_endpoints[];
 
@@ -34,5 +35,6 @@ extern const struct db_statement embedding_statements[];
 extern const struct db_statement resume_statements[];
 extern const struct db_statement export_statements[];
 extern const struct db_statement import_statements[];
+extern const struct db_statement service_statements[];
 
 #endif

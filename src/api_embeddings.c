@@ -159,7 +159,7 @@ const struct endpoint embedding_endpoints[] = {
 	{ .method = HTTP_GET, .path = ONE, .path_fields = document_path_fields, .answers = answers, .statement = STATEMENT(GET),
 	    .about = "Reads a document's embedding." },
 	{ .method = HTTP_PUT, .path = ONE, .path_fields = document_path_fields, .answer = ANSWER_PUT, .answers = answers,
-	    .body = body, .lock = STATEMENT(LOCK_DOCUMENT), .statement = STATEMENT(PUT),
+	    .body = body, .lock = STATEMENT(LOCK_DOCUMENT), .statement = STATEMENT(PUT), .problems = { PROBLEM_PLAN_LIMIT },
 	    .about = "Gives a document its embedding." },
 	{ .method = HTTP_DELETE, .path = ONE, .path_fields = document_path_fields, .answer = ANSWER_EMPTY,
 	    .lock = STATEMENT(LOCK_DOCUMENT), .exists = STATEMENT(LOCK), .statement = STATEMENT(DELETE),

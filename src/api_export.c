@@ -138,7 +138,7 @@ begin(struct call *call)
 	struct db_reply reply = { .outcome = DB_LOST };
 
 	for (int attempt = 0; attempt < 2 && reply.outcome == DB_LOST && !reply.late && db_ready(db) == 0; attempt++) {
-		db_begin(db, DB_SNAPSHOT, endpoint_user(call));
+		db_begin(db, DB_SNAPSHOT, endpoint_user(call), call->request->id);
 		db_send(db, &export_statements[USER], NULL);
 		reply = db_flush(db, call->arena);
 	}

@@ -339,7 +339,7 @@ refuse_batch(struct import *import, const struct db_reply *reply)
 	enum problem problem = problem_of_error(&reply->error, &call->faults);
 	bool named = problem == PROBLEM_VALIDATION || problem == PROBLEM_PHASE_ORDER;
 	return refuse(import, problem,
-	    !named ? NULL
+	    !named ? problem_detail_of_error(&reply->error, problem, &call->faults)
 		   : arena_printf(call->arena, "One of /%s/%lld to /%s/%lld is refused.", import->part->name,
 			 import->written, import->part->name, place(import) - 1));
 }
@@ -535,7 +535,7 @@ begin(struct import *import)
 	struct db_reply reply = { .outcome = DB_LOST };
 
 	for (int attempt = 0; attempt < 2 && reply.outcome == DB_LOST && !reply.late && db_ready(db) == 0; attempt++) {
-		db_begin(db, DB_READ_WRITE, endpoint_user(call));
+		db_begin(db, DB_READ_WRITE, endpoint_user(call), call->request->id);
 		db_send(db, &import_statements[BEGIN], NULL);
 		db_send(db, &import_statements[EMPTY], NULL);
 		reply = db_flush(db, call->arena);
@@ -644,7 +644,7 @@ static const struct field document[] = {
 
 const struct endpoint import_endpoints[] = {
 	{ .method = HTTP_POST, .path = API "/me/import", .pool = POOL_BULK, .answers = answer, .handler = handle_import, .streamed = document,
-	    .entity = "ImportCounts", .problems = { PROBLEM_NOT_EMPTY, PROBLEM_PHASE_ORDER },
+	    .entity = "ImportCounts", .problems = { PROBLEM_NOT_EMPTY, PROBLEM_PHASE_ORDER, PROBLEM_PLAN_LIMIT },
 	    .about = "Takes the document of GET /me/export into an account without applications and resumes: all of it or nothing." },
 	{ 0 },
 };

@@ -42,7 +42,7 @@ enum { GET, LOCK, UPDATE, ATTEMPT, SUCCEEDED, CHANGE_PASSWORD, REVOKE_ALL, DELET
 /* Row Level Security leaves one row of users: the signed-in one. */
 const struct db_statement me_statements[] = {
 	[GET] = { "me_get", "SELECT " COLUMNS " FROM public.users u", 0 },
-	[LOCK] = { "me_lock", "SELECT 1 FROM public.users u FOR UPDATE", 0 },
+	[LOCK] = { "me_lock", "SELECT 1 FROM public.users u FOR NO KEY UPDATE", 0 },
 	[UPDATE] = { "me_update",
 	    "UPDATE public.users u SET email = CASE WHEN $1 THEN $2 ELSE u.email END,"
 	    " full_name = CASE WHEN $3 THEN $4 ELSE u.full_name END"

@@ -133,7 +133,7 @@ create_with_key(struct call *call, const char *key, const struct creation *creat
 	const struct db_param hash_param = { (const char *)hash, SHA256_BYTES, true };
 	const struct db_param claim[] = { DB_TEXT(key), hash_param };
 
-	db_begin(db, DB_READ_WRITE, endpoint_user(call));
+	db_begin(db, DB_READ_WRITE, endpoint_user(call), call->request->id);
 	db_send(db, &create_statements[CLAIM_KEY], claim);
 	for (int i = 0; i < creation->count; i++)
 		db_send(db, creation->steps[i].statement, creation->steps[i].params);

@@ -44,11 +44,14 @@ static const struct db_statement transaction_statements[] = {
 	{ "begin_snapshot", "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", 0 },
 	{ "begin_read_write", "BEGIN TRANSACTION READ WRITE", 0 },
 	{ "set_user", "SELECT pg_catalog.set_config('app.current_user_id', $1, true)", 1 },
+	{ "set_writer",
+	    "SELECT pg_catalog.set_config('app.current_user_id', $1, true), pg_catalog.set_config('app.request_id', $2, true)",
+	    2 },
 	{ "commit", "COMMIT", 0 },
 	{ "rollback", "ROLLBACK", 0 },
 };
 
-enum { BEGIN_READ_ONLY, BEGIN_SNAPSHOT, BEGIN_READ_WRITE, SET_USER, COMMIT, ROLLBACK };
+enum { BEGIN_READ_ONLY, BEGIN_SNAPSHOT, BEGIN_READ_WRITE, SET_USER, SET_WRITER, COMMIT, ROLLBACK };
 
 static void
 set_problem(struct db *db, const char *what, const char *why)
@@ -441,14 +444,17 @@ enqueue(struct db *db, enum item item, const struct db_statement *statement, con
 }
 
 void
-db_begin(struct db *db, enum db_mode mode, const char *user_id)
+db_begin(struct db *db, enum db_mode mode, const char *user_id, const char *request_id)
 {
 	static const int begin[] = { [DB_READ_ONLY] = BEGIN_READ_ONLY, [DB_SNAPSHOT] = BEGIN_SNAPSHOT,
 		[DB_READ_WRITE] = BEGIN_READ_WRITE };
+	const struct db_param context[] = { DB_TEXT(user_id == NULL ? "" : user_id), DB_TEXT(request_id) };
 
 	enqueue(db, ITEM_SILENT, &transaction_statements[begin[mode]], NULL);
-	if (user_id != NULL)
-		enqueue(db, ITEM_SILENT, &transaction_statements[SET_USER], &DB_TEXT(user_id));
+	if (mode == DB_READ_WRITE)
+		enqueue(db, ITEM_SILENT, &transaction_statements[SET_WRITER], context);
+	else if (user_id != NULL)
+		enqueue(db, ITEM_SILENT, &transaction_statements[SET_USER], context);
 }
 
 void

@@ -90,8 +90,9 @@ struct db_reply {
 	const struct db_result *results[DB_MAX_RESULTS];
 };
 
-/* Queues BEGIN and, when `user_id` (UUID text) is not NULL, the user of Row Level Security. After db_ready(). */
-void db_begin(struct db *db, enum db_mode mode, const char *user_id);
+/* Queues BEGIN and, when `user_id` (UUID text) is not NULL, the user of Row Level Security; in a transaction that writes also
+ * the request's id, for the audit log. After db_ready(). */
+void db_begin(struct db *db, enum db_mode mode, const char *user_id, const char *request_id);
 
 /* Queues a statement with its `params` (statement->params of them, copied). */
 void db_send(struct db *db, const struct db_statement *statement, const struct db_param params[]);

@@ -38,7 +38,7 @@ endpoint_refuse(struct call *call, const struct db_reply *reply)
 	switch (reply->outcome) {
 	case DB_REFUSED:
 		problem = problem_of_error(&reply->error, &call->faults);
-		return endpoint_problem(call, problem, problem == PROBLEM_PHASE_ORDER ? reply->error.message : NULL);
+		return endpoint_problem(call, problem, problem_detail_of_error(&reply->error, problem, &call->faults));
 	case DB_LOST:
 		/* No message at all: nothing was sent. */
 		if (call->endpoint->method != HTTP_GET && reply->error.message != NULL)
@@ -69,7 +69,7 @@ endpoint_transact(struct call *call, enum db_mode mode, const struct step steps[
 	struct db_reply reply = { .outcome = DB_LOST };
 
 	for (int attempt = 0; attempt < ATTEMPTS && db_ready(db) == 0; attempt++) {
-		db_begin(db, mode, endpoint_user(call));
+		db_begin(db, mode, endpoint_user(call), call->request->id);
 		for (int i = 0; i < count; i++)
 			db_send(db, steps[i].statement, steps[i].params);
 		reply = db_commit(db, call->arena);

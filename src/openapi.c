@@ -122,6 +122,15 @@ static const struct field fault_fields[] = {
 	{ 0 },
 };
 
+static const char *const limits[] = { "applications", "documents", "embeddings", "bytes", NULL };
+
+static const struct field limit_fields[] = {
+	{ .name = "name", .type = FIELD_ENUM, .choices = limits, .about = "Which limit of the plan." },
+	{ .name = "allowed", .type = FIELD_INTEGER, .example = "10", .about = "How much the plan allows." },
+	{ .name = "used", .type = FIELD_INTEGER, .example = "10", .about = "How much was held before the request." },
+	{ 0 },
+};
+
 static const struct field problem_fields[] = {
 	{ .name = "type", .type = FIELD_TEXT, .about = "What went wrong, for programs.", .example = "/problems/validation" },
 	{ .name = "title", .type = FIELD_TEXT, .about = "The same in words.", .example = "Not valid" },
@@ -133,6 +142,8 @@ static const struct field problem_fields[] = {
 	    .example = "5f0c2b7d9e8a41c3b6d70f1e2a3c4b5d" },
 	{ .name = "errors", .type = FIELD_ARRAY, .optional = true, .fields = fault_fields,
 	    .about = "Every fault of the body, of a validation problem." },
+	{ .name = "limit", .type = FIELD_OBJECT, .optional = true, .fields = limit_fields,
+	    .about = "What would go beyond the plan, of a plan-limit problem." },
 	{ 0 },
 };
 
@@ -155,6 +166,8 @@ write_problem(struct writer *writer, const struct problem_kind *kind)
 		fieldschema_write_example(writer, NULL, fault_fields, FIELDSCHEMA_ANSWER);
 		writer_end(writer);
 	}
+	if (kind == problem_kind(PROBLEM_PLAN_LIMIT))
+		fieldschema_write_example(writer, "limit", limit_fields, FIELDSCHEMA_ANSWER);
 	writer_end(writer);
 	writer_end(writer);
 }

@@ -15,6 +15,9 @@ const struct openapi_tag openapi_tags[] = {
 	{ "documents", "/documents", "The research report, the optimised resume and the cover letter of an application." },
 	{ "embeddings", "/embedding", "What a model made of each document: 1536 numbers." },
 	{ "embeddings", "/similar", NULL },
+	{ "account", API "/usage", "What the service keeps of the user: usage, plan, and the log of all changes." },
+	{ "account", API "/subscription", NULL },
+	{ "account", API "/audit-log", NULL },
 	{ 0 },
 };
 

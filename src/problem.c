@@ -20,6 +20,7 @@ static const struct problem_kind kinds[PROBLEM_COUNT] = {
 	[PROBLEM_BAD_REFRESH_TOKEN] = { 401, "bad-refresh-token", "Session over",
 	    "The refresh token is missing, expired, spent or revoked. Sign in again." },
 	[PROBLEM_WRONG_PASSWORD] = { 403, "wrong-password", "Wrong password", "The current password is wrong." },
+	[PROBLEM_PLAN_LIMIT] = { 403, "plan-limit", "Beyond the plan", "The plan does not allow as much; limit says what." },
 	[PROBLEM_NOT_FOUND] = { 404, "not-found", "Not found", "There is nothing at this address." },
 	[PROBLEM_METHOD_NOT_ALLOWED] = { 405, "method-not-allowed", "Method not allowed",
 	    "This address does not take this method; Allow lists those it takes." },
@@ -79,6 +80,7 @@ static const struct {
 	{ "JF002", PROBLEM_IDEMPOTENCY_BUSY },
 	{ "JF003", PROBLEM_IDEMPOTENCY_MISMATCH },
 	{ "JF010", PROBLEM_PHASE_ORDER },
+	{ "JF020", PROBLEM_PLAN_LIMIT },
 	{ "22P05", PROBLEM_VALIDATION },  /* a character that the server cannot keep */
 	{ "22007", PROBLEM_BAD_QUERY },   /* a time that our check takes and the server does not */
 	{ "22008", PROBLEM_BAD_QUERY },
@@ -143,12 +145,39 @@ problem_of_state(const struct db_error *error)
 	return PROBLEM_INTERNAL;
 }
 
+/* The message of jobforge.plan_check(): "applications 10 9". */
+static void
+read_limit(const char *message, struct faults *faults)
+{
+	char name[32];
+	long long allowed;
+	long long used;
+
+	if (sscanf(message, "%31s %lld %lld", name, &allowed, &used) == 3)
+		faults->limit = (struct plan_limit){ arena_copy(faults->arena, name, strlen(name)), allowed, used };
+}
+
+const char *
+problem_detail_of_error(const struct db_error *error, enum problem problem, const struct faults *faults)
+{
+	const struct plan_limit *limit = &faults->limit;
+
+	if (problem == PROBLEM_PHASE_ORDER)
+		return error->message;
+	if (problem != PROBLEM_PLAN_LIMIT || limit->name == NULL)
+		return NULL;
+	return arena_printf(faults->arena, "The plan allows %lld %s; %lld are used, and this would be too much.",
+	    limit->allowed, limit->name, limit->used);
+}
+
 enum problem
 problem_of_error(const struct db_error *error, struct faults *faults)
 {
 	enum problem problem =
 	    error->constraint[0] != '\0' ? problem_of_constraint(error, faults) : problem_of_state(error);
 
+	if (problem == PROBLEM_PLAN_LIMIT)
+		read_limit(error->message, faults);
 	if (problem == PROBLEM_INTERNAL || problem == PROBLEM_UNAVAILABLE)
 		log_write(LOG_LEVEL_ERROR, "database", "SQLSTATE %s constraint \"%s\": %s", error->sqlstate,
 		    error->constraint, error->message);

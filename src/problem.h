@@ -20,6 +20,7 @@ enum problem {
 	PROBLEM_BAD_CREDENTIALS,
 	PROBLEM_BAD_REFRESH_TOKEN,
 	PROBLEM_WRONG_PASSWORD,
+	PROBLEM_PLAN_LIMIT,
 	PROBLEM_NOT_FOUND,
 	PROBLEM_METHOD_NOT_ALLOWED,
 	PROBLEM_NOT_ACCEPTABLE,
@@ -48,9 +49,17 @@ struct problem_kind {
 
 const struct problem_kind *problem_kind(enum problem problem);
 
+/* What a plan does not allow. */
+struct plan_limit {
+	const char *name; /* "applications"; NULL: none */
+	long long allowed;
+	long long used; /* before the request */
+};
+
 /* The faults of one request, gathered so that all are told at once. */
 struct faults {
 	struct arena *arena;
+	struct plan_limit limit;
 	int count;
 	struct fault *first;
 	struct fault **end;
@@ -70,7 +79,10 @@ void faults_init(struct faults *faults, struct arena *arena);
 void faults_add(struct faults *faults, const char *pointer, const char *detail_format, ...) PRINTF_LIKE(3, 4);
 
 /* The problem that a refusal of the database is. Constraints that a body can violate add to `faults` and give
- * PROBLEM_VALIDATION. PROBLEM_INTERNAL for what should never happen; it is logged here. */
+ * PROBLEM_VALIDATION; PROBLEM_PLAN_LIMIT sets its limit. PROBLEM_INTERNAL for what should never happen; it is logged here. */
 enum problem problem_of_error(const struct db_error *error, struct faults *faults);
+
+/* What to say of that problem to the client, where the database knows more than the kind; NULL: nothing. */
+const char *problem_detail_of_error(const struct db_error *error, enum problem problem, const struct faults *faults);
 
 #endif

@@ -69,6 +69,15 @@ write_faults(struct buffer *out, const struct faults *faults)
 	BUFFER_LITERAL(out, "]");
 }
 
+static void
+write_limit(struct buffer *out, const struct faults *faults)
+{
+	if (faults == NULL || faults->limit.name == NULL)
+		return;
+	buffer_printf(out, ",\"limit\":{\"name\":\"%s\",\"allowed\":%lld,\"used\":%lld}", faults->limit.name,
+	    faults->limit.allowed, faults->limit.used);
+}
+
 int
 response_problem(struct response *response, const struct request *request, enum problem problem,
     const struct faults *faults, const char *detail)
@@ -88,6 +97,7 @@ response_problem(struct response *response, const struct request *request, enum 
 	write_member(out, "detail", detail == NULL ? kind->detail : detail);
 	write_member(out, "instance", request->id);
 	write_faults(out, faults);
+	write_limit(out, faults);
 	BUFFER_LITERAL(out, "}");
 	if (kind->status == 401)
 		response_header(response, "WWW-Authenticate", "Bearer%s",

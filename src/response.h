@@ -32,7 +32,7 @@ void response_header(struct response *response, const char *name, const char *va
 
 /*
  * Makes it a problem, dropping whatever headers and body were there; returns its status. `detail` NULL takes the problem's own. `faults`
- * (NULL or empty: none) become the member "errors". 401 gets WWW-Authenticate, 503 Retry-After.
+ * (NULL or empty: none) become the members "errors" and "limit". 401 gets WWW-Authenticate, 503 Retry-After.
  */
 int response_problem(struct response *response, const struct request *request, enum problem problem,
     const struct faults *faults, const char *detail);

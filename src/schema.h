@@ -2,7 +2,7 @@
 #ifndef JOBFORGE_SCHEMA_H
 #define JOBFORGE_SCHEMA_H
 
-#define SCHEMA_VERSION 8
+#define SCHEMA_VERSION 10
 #define SCHEMA_TEXT_OF(number) #number
 #define SCHEMA_TEXT(number) SCHEMA_TEXT_OF(number)
 #define SCHEMA_VERSION_TEXT SCHEMA_TEXT(SCHEMA_VERSION)

@@ -257,7 +257,7 @@ write_sheet(struct call *call, struct arena *batch)
 	params[place] = DB_TEXT("infinity");
 	params[place + 1] = DB_TEXT("ffffffff-ffff-ffff-ffff-ffffffffffff");
 	if (more)
-		db_begin(db, DB_SNAPSHOT, endpoint_user(call));
+		db_begin(db, DB_SNAPSHOT, endpoint_user(call), call->request->id);
 	for (bool first = true; more; first = false) {
 		if (first)
 			db_send(db, &sheet_statements[PLAN], NULL);

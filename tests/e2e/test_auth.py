@@ -495,7 +495,9 @@ def test_delete_me_removes_everything(stack, user):
     answer = user.delete("/me", {"password": PASSWORD})
     assert (answer.status, answer.body) == (204, b"")
     for name in stack.tables():
-        assert user.id not in str(stack.sql(f"SELECT t::text FROM {name} t")), name
+        # What the log says of a deletion, without any value, has a test of its own.
+        said = "WHERE t.action <> 'delete' OR t.table_name <> 'users'" if name.startswith("public.audit_log") else ""
+        assert user.id not in str(stack.sql(f"SELECT t::text FROM {name} t {said}")), name
         assert user.email not in str(stack.sql(f"SELECT t::text FROM {name} t")), name
     login(stack, user.email).problem(401, slug="bad-credentials")
     refresh(stack, user.refresh_token).problem(401)

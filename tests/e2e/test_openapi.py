@@ -65,7 +65,7 @@ def has_body(method, path):
 
 
 def is_list(method, path):
-    return method == "GET" and path.endswith("s") and path.startswith("/api/")
+    return method == "GET" and path.endswith(("s", "/usage", "/audit-log")) and path.startswith("/api/")
 
 
 def has_id(method, path):

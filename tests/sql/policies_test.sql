@@ -47,7 +47,15 @@ INSERT INTO statements VALUES
 		VALUES (%1$L, sha256('new'), %1$L, now())$$),
 	('jobforge.idempotency_keys', 'insert', $$INSERT INTO jobforge.idempotency_keys (user_id, key, request_hash,
 		status, body)
-		VALUES (%1$L, 'new', sha256(''), 201, '{}')$$);
+		VALUES (%1$L, 'new', sha256(''), 201, '{}')$$),
+	('public.audit_log', 'insert', $$INSERT INTO public.audit_log (user_id, actor, action, table_name, row_id, changes)
+		VALUES (%1$L, 'user', 'insert', 'users', %1$L, '{}')$$),
+	('public.usage_tracking', 'insert', $$INSERT INTO public.usage_tracking (user_id, period, is_current)
+		VALUES (%1$L, '2000-01-01', false)$$),
+	('jobforge.usage_pending', 'insert', $$INSERT INTO jobforge.usage_pending
+		VALUES (%1$L, '3', 0, 0, 0, 0, 0, 0, 0, 0, 0)$$),
+	('public.subscriptions', 'insert', $$INSERT INTO public.subscriptions (user_id, plan, status)
+		VALUES (%1$L, 'free', 'active') ON CONFLICT (user_id) DO UPDATE SET plan = excluded.plan$$);
 SELECT set_eq('SELECT name, verb FROM statements',
 	$$SELECT t.name, v.verb FROM user_tables AS t, unnest(ARRAY['select', 'insert', 'update', 'delete']) AS v (verb)$$,
 	'every table with user data is tested for every verb');
@@ -64,6 +72,14 @@ BEGIN
 	END LOOP;
 END
 $$;
+-- One row of a user in each, as of the other tables.
+DELETE FROM public.audit_log;
+INSERT INTO public.audit_log (user_id, actor, action, table_name, row_id, changes)
+SELECT u.id, 'user', 'insert', 'users', u.id, '{}' FROM public.users AS u WHERE u.id IN (:user_a, :user_b);
+INSERT INTO jobforge.usage_pending
+SELECT u.id, '4', 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM public.users AS u WHERE u.id IN (:user_a, :user_b);
+INSERT INTO public.subscriptions (user_id, plan, status)
+SELECT u.id, 'free', 'active' FROM public.users AS u WHERE u.id IN (:user_a, :user_b);
 GRANT SELECT ON statements TO PUBLIC;
 
 SET SESSION AUTHORIZATION jobforge_app;

@@ -125,6 +125,7 @@ class Admin:
     def close(self):
         self.run("DELETE FROM public.users WHERE id = ANY (%s::uuid[])", self.users)
         self.run("DELETE FROM public.users WHERE email LIKE '%%@race.example'")
+        self.run("DELETE FROM public.plans WHERE name LIKE 'race-%%'")
         self.connection.close()
 
 
@@ -230,9 +231,15 @@ def test_documents(admin):
     left = admin.run("SELECT count(*) FROM public.documents WHERE application_id = %s", a)[0][0]
     same((result, admin.phases(a), left), (1, None, 0), name)
 
-    name = "documents of two applications do not wait for each other"
+    name = "documents of two users do not wait for each other"
+    a, other = start(), admin.user()
+    b = admin.application(other)
+    result = race(admin, user, [put(a, "research_report")], [put(b, "research_report")], blocked=False, name=name,
+                  other=other)
+    same(result, [(True, False)], name)
+    name = "those of one user take turns at what is counted"
     a, b = start(), start()
-    result = race(admin, user, [put(a, "research_report")], [put(b, "research_report")], blocked=False, name=name)
+    result = race(admin, user, [put(a, "research_report")], [put(b, "research_report")], name=name)
     same(result, [(True, False)], name)
 
     name = "nor does a change of the application's text let a document be lost"
@@ -546,11 +553,96 @@ def test_login_attempts(admin):
     Session().in_transaction(("SELECT jobforge.login_succeeded(%s)", email))
 
 
+def exact(admin, user):
+    """Whether what is kept of a user's applications is what there is."""
+    kept = admin.run("SELECT applications, bytes FROM public.usage_tracking WHERE user_id = %s AND is_current", user)
+    there = admin.run("""SELECT count(*), coalesce(sum(octet_length(concat(name, company_name, role_title, job_url,
+        job_description, location))), 0) FROM public.applications WHERE user_id = %s""", user)
+    return kept == there
+
+
+def test_plan_limit(admin):
+    plan = f"race-{uuid.uuid4().hex}"
+    create = ("""INSERT INTO public.applications (name, company_name, role_title, job_description)
+        VALUES ('n', 'c', 'r', repeat('x', 50))""",)
+    admin.run("INSERT INTO public.plans (name, title, applications) VALUES (%s, 'Race', 10)", plan)
+    user = admin.user()
+    admin.run("SELECT jobforge.subscription_set(%s, %s, 'active', NULL, NULL, NULL)", user, plan)
+    for _ in range(9):
+        admin.application(user)
+    for rollback in (True, False):
+        results, barrier = [], threading.Barrier(50)
+
+        def work():
+            session = Session(user)
+            barrier.wait()
+            session.begin()
+            results.append(session.run(*create))
+            session.run("ROLLBACK" if rollback else "COMMIT")
+            session.connection.close()
+
+        threads = [threading.Thread(target=work) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        have = {result: results.count(result) for result in set(results)}
+        want = {1: 50} if rollback else {1: 1, "JF020": 49}
+        same((have, exact(admin, user)), (want, True), "of 50 who want the last place " + (
+            "all get it, one after another, when each gives it back" if rollback else "one gets it"))
+
+    name = "who waits for a place that is given back gets it"
+    admin.run("DELETE FROM public.applications WHERE ctid = (SELECT min(ctid) FROM public.applications WHERE user_id = %s)",
+              user)
+    same(race(admin, user, [create], [create], end="ROLLBACK", name=name), 1, name)
+    admin.run("UPDATE public.plans SET applications = NULL WHERE name = %s", plan)
+
+    name = "nobody waits for an import, and both are counted"
+    result = race(admin, user, [("SELECT set_config('app.importing', 'on', true)",), create, create], [create],
+                  blocked=False, name=name)
+    same((result, exact(admin, user)), (1, True), name)
+
+    name = "a change of the email waits for no new row"
+    change = ("UPDATE public.users SET email = %s, full_name = 'Other'", f"{uuid.uuid4().hex}@race.example")
+    same(race(admin, user, [create], [change], blocked=False, name=name), 1, name)
+
+    name = "a deletion of the user that meets a write leaves one entry"
+    race(admin, user, [create], [("DELETE FROM public.users",)], name=name)
+    same(admin.run("""SELECT action, table_name, (SELECT count(*) FROM public.usage_tracking WHERE user_id = %s)
+        FROM public.audit_log WHERE user_id = %s""", user, user), [("delete", "users", 0)], name)
+    admin.run("DELETE FROM public.plans WHERE name = %s", plan)
+
+
+def test_first_of_a_month(admin):
+    user = admin.user()
+    for _ in range(3):
+        admin.application(user)
+    admin.run("UPDATE public.usage_tracking SET period = '2020-02-01' WHERE user_id = %s", user)
+    barrier = threading.Barrier(8)
+
+    def work():
+        session = Session(user)
+        barrier.wait()
+        for _ in range(3):
+            session.in_transaction(("""INSERT INTO public.applications (name, company_name, role_title, job_description)
+                VALUES ('n', 'c', 'r', repeat('x', 50))""",))
+        session.connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = admin.run("""SELECT is_current, applications, applications_created FROM public.usage_tracking
+        WHERE user_id = %s ORDER BY period""", user)
+    same((rows, exact(admin, user)), ([(False, 3, 3), (True, 27, 24)], True), "eight who begin a month begin it once")
+
+
 def main():
     admin = Admin()
     tests = [test_documents, test_document_storm, test_deletion_storm, test_resumes, test_resume_storm,
              test_versions, test_idempotency,
-             test_registration, test_sessions, test_login_attempts]
+             test_registration, test_sessions, test_login_attempts, test_plan_limit, test_first_of_a_month]
     try:
         for test in tests:
             test(admin)

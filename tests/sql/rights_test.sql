@@ -85,12 +85,34 @@ SELECT results_eq($$
 	SELECT p.oid::regprocedure::text FROM pg_proc AS p
 	WHERE p.pronamespace IN ('public'::regnamespace, 'jobforge'::regnamespace) AND p.prosecdef ORDER BY 1
 $$, ARRAY[
+	'jobforge.account_closed()',
+	'jobforge.account_opened()',
 	'jobforge.login_begin(text,integer,integer)',
 	'jobforge.login_succeeded(text)',
+	'jobforge.record_applications_delete()',
+	'jobforge.record_applications_insert()',
+	'jobforge.record_applications_update()',
+	'jobforge.record_document_embeddings_delete()',
+	'jobforge.record_document_embeddings_insert()',
+	'jobforge.record_document_embeddings_update()',
+	'jobforge.record_documents_delete()',
+	'jobforge.record_documents_insert()',
+	'jobforge.record_documents_update()',
+	'jobforge.record_subscriptions_delete()',
+	'jobforge.record_subscriptions_insert()',
+	'jobforge.record_subscriptions_update()',
+	'jobforge.record_user_resumes_delete()',
+	'jobforge.record_user_resumes_insert()',
+	'jobforge.record_user_resumes_update()',
+	'jobforge.record_users_insert()',
+	'jobforge.record_users_update()',
 	'jobforge.refresh_revoke(bytea)',
 	'jobforge.refresh_rotate(bytea,bytea,integer,integer)',
 	'jobforge.register(text,text,text)',
 	'jobforge.session_open(uuid,text,text,bytea,integer)',
+	'jobforge.subscription_set(uuid,text,public.subscription_status_type,timestamp with time zone,timestamp with time zone,text)',
+	'jobforge.usage_recount(uuid)',
+	'jobforge.usage_settle()',
 	'public.update_application_phases()'
 ], 'these and no other functions are SECURITY DEFINER');
 SELECT results_eq($$
@@ -104,6 +126,7 @@ $$, ARRAY[
 	'jobforge.keep_one_primary(uuid[],uuid[],uuid[])',
 	'jobforge.login_begin(text,integer,integer)',
 	'jobforge.login_succeeded(text)',
+	'jobforge.plan_of(uuid)',
 	'jobforge.refresh_revoke(bytea)',
 	'jobforge.refresh_rotate(bytea,bytea,integer,integer)',
 	'jobforge.register(text,text,text)',
@@ -132,7 +155,7 @@ CREATE VIEW pgtap.column_rights AS
 	FROM pg_class AS c
 	CROSS JOIN (VALUES ('jobforge_app'), ('jobforge_auth'), ('jobforge_backup')) AS r (role)
 	CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS v (verb)
-	WHERE c.relkind = 'r' AND c.relnamespace IN ('public'::regnamespace, 'jobforge'::regnamespace);
+	WHERE c.relkind IN ('r', 'p') AND c.relnamespace IN ('public'::regnamespace, 'jobforge'::regnamespace);
 CREATE FUNCTION pgtap.rights_of(p_role text) RETURNS SETOF text LANGUAGE sql AS $$
 	SELECT relation || ' ' || lower(verb) || ': ' || columns FROM pgtap.column_rights
 	WHERE role = p_role AND columns IS NOT NULL ORDER BY relation, verb
@@ -162,6 +185,10 @@ SELECT set_eq($$SELECT * FROM rights_of('jobforge_app')$$, ARRAY[
 	'public.user_resumes insert: user_id name content focus_area is_primary created_at updated_at',
 	'public.user_resumes select: all',
 	'public.user_resumes update: name content focus_area is_primary',
+	'public.audit_log select: all',
+	'public.plans select: all',
+	'public.subscriptions select: all',
+	'public.usage_tracking select: all',
 	'public.users delete: all',
 	'public.users select: all',
 	'public.users update: email password_hash full_name'
@@ -179,9 +206,26 @@ SELECT set_eq($$SELECT * FROM rights_of('jobforge_auth')$$, ARRAY[
 	'jobforge.refresh_tokens insert: all',
 	'jobforge.refresh_tokens select: all',
 	'jobforge.refresh_tokens update: all',
-	'public.applications select: id user_id status research_completed resume_optimized cover_letter_generated',
+	'jobforge.usage_pending delete: all',
+	'jobforge.usage_pending insert: all',
+	'jobforge.usage_pending select: all',
+	'jobforge.usage_pending update: all',
+	'public.audit_log delete: all',
+	'public.audit_log insert: all',
+	'public.audit_log select: user_id',
+	'public.document_embeddings select: user_id embedding',
+	'public.plans select: all',
+	'public.subscriptions insert: all',
+	'public.subscriptions select: all',
+	'public.subscriptions update: all',
+	'public.usage_tracking insert: all',
+	'public.usage_tracking select: all',
+	'public.usage_tracking update: all',
+	'public.user_resumes select: user_id name content',
+	'public.applications select: id user_id name company_name role_title job_url job_description location status'
+		|| ' research_completed resume_optimized cover_letter_generated',
 	'public.applications update: status research_completed resume_optimized cover_letter_generated',
-	'public.documents select: application_id document_type',
+	'public.documents select: user_id application_id document_type content',
 	'public.users insert: email password_hash full_name',
 	'public.users select: id email password_hash full_name created_at updated_at',
 	'public.users update: password_hash'
@@ -231,6 +275,31 @@ FROM (VALUES
 	('INSERT INTO public.users (email, password_hash, full_name) VALUES (''c@fixture.example'', ''h'', ''C'')'),
 	('INSERT INTO public.applications (status) VALUES (''draft'')'),
 	('TRUNCATE public.applications'),
+	('INSERT INTO public.audit_log (user_id, actor, action, table_name, row_id, changes) VALUES'
+		|| ' (''aaaaaaaa-0000-4000-8000-000000000000'', ''user'', ''insert'', ''users'', gen_random_uuid(), ''{}'')'),
+	('UPDATE public.audit_log SET changes = ''{}'''),
+	('DELETE FROM public.audit_log'),
+	('TRUNCATE public.audit_log'),
+	('MERGE INTO public.audit_log AS l USING public.users AS u ON l.user_id = u.id WHEN MATCHED THEN DELETE'),
+	('SELECT FROM public.audit_log FOR UPDATE'),
+	('SELECT FROM public.audit_log_default'),
+	('DELETE FROM public.audit_log_default'),
+	('DROP TABLE public.audit_log_default'),
+	('ALTER TABLE public.audit_log DETACH PARTITION public.audit_log_default'),
+	('ALTER TABLE public.applications DISABLE TRIGGER record_insert'),
+	('SELECT jobforge.audit_log_expire(''0'')'),
+	('SELECT jobforge.audit_log_prepare(1)'),
+	('SELECT jobforge.usage_recount(''aaaaaaaa-0000-4000-8000-000000000000'')'),
+	('SELECT jobforge.usage_add(''aaaaaaaa-0000-4000-8000-000000000000'', 0, 0, 0, 0, -1, 0, 0, 0, 0)'),
+	('SELECT jobforge.subscription_set(''aaaaaaaa-0000-4000-8000-000000000000'', ''free'', ''active'', NULL, NULL, NULL)'),
+	('UPDATE public.usage_tracking SET bytes = 0'),
+	('DELETE FROM public.usage_tracking'),
+	('UPDATE public.plans SET bytes = NULL'),
+	('INSERT INTO public.subscriptions (user_id, plan, status) VALUES'
+		|| ' (''aaaaaaaa-0000-4000-8000-000000000000'', ''free'', ''active'')'),
+	('UPDATE public.subscriptions SET plan = ''free'''),
+	('DELETE FROM public.subscriptions'),
+	('SELECT FROM jobforge.usage_pending'),
 	('SELECT FROM jobforge.login_attempts'),
 	('SELECT FROM jobforge.refresh_tokens'),
 	('UPDATE jobforge.refresh_families SET expires_at = now()'),

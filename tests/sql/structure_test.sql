@@ -82,7 +82,6 @@ SELECT is(
 	c.definition, c.name)
 FROM (VALUES
 	('public.users', 'users_pkey', 'PRIMARY KEY (id)'),
-	('public.users', 'users_email_key', 'UNIQUE (email)'),
 	('public.applications', 'applications_pkey', 'PRIMARY KEY (id)'),
 	('public.applications', 'applications_id_user_id_key', 'UNIQUE (id, user_id)'),
 	('public.applications', 'applications_user_id_fkey',
@@ -99,6 +98,14 @@ FROM (VALUES
 	('public.document_embeddings', 'unique_embedding_per_document', 'UNIQUE (document_id)'),
 	('public.document_embeddings', 'document_embeddings_document_id_fkey',
 		'FOREIGN KEY (document_id, user_id) REFERENCES public.documents(id, user_id) ON DELETE CASCADE'),
+	('public.usage_tracking', 'usage_tracking_pkey', 'PRIMARY KEY (user_id, period)'),
+	('public.usage_tracking', 'usage_tracking_user_id_fkey',
+		'FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE'),
+	('public.subscriptions', 'subscriptions_pkey', 'PRIMARY KEY (user_id)'),
+	('public.subscriptions', 'subscriptions_user_id_fkey',
+		'FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE'),
+	('public.subscriptions', 'subscriptions_plan_fkey',
+		'FOREIGN KEY (plan) REFERENCES public.plans(name) ON UPDATE CASCADE'),
 	('jobforge.refresh_families', 'refresh_families_user_id_fkey',
 		'FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE'),
 	('jobforge.refresh_tokens', 'refresh_tokens_family_id_fkey',
@@ -113,12 +120,16 @@ SELECT is(
 		WHERE i.indexrelid = to_regclass('public.' || c.name) AND i.indisvalid),
 	c.definition, c.name)
 FROM (VALUES
+	('users_email_key', 'btree (email) WHERE (email IS NOT NULL)'),
 	('idx_applications_created_at', 'btree (user_id, created_at, id)'),
 	('idx_applications_company_name', 'btree (user_id, company_name COLLATE "und-x-icu", id)'),
 	('idx_documents_updated_at', 'btree (user_id, updated_at, id)'),
 	('idx_user_resumes_user_id', 'btree (user_id, created_at, id)'),
 	('unique_primary_resume', 'btree (user_id) WHERE is_primary'),
-	('idx_document_embeddings_user_id', 'btree (user_id)')
+	('idx_document_embeddings_user_id', 'btree (user_id)'),
+	('audit_log_pkey', 'btree (user_id, created_at, id)'),
+	('idx_usage_tracking_current', 'btree (user_id) WHERE is_current'),
+	('idx_plans_default', 'btree (is_default) WHERE is_default')
 ) AS c (name, definition);
 SELECT is((SELECT pg_get_constraintdef(o.oid) FROM pg_constraint AS o WHERE o.conname = 'unique_primary_resume'),
 	'EXCLUDE USING btree (user_id WITH =) WHERE (is_primary) DEFERRABLE INITIALLY DEFERRED',
@@ -134,7 +145,7 @@ SELECT is_empty($$
 		AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = o.conrelid AND i.indkey[0] = o.conkey[1])
 $$, 'every foreign key has an index to follow when what it names is deleted');
 
-SELECT is((SELECT max(version) FROM jobforge.schema_migrations), 8, 'the ledger says which schema this is');
+SELECT is((SELECT max(version) FROM jobforge.schema_migrations), 10, 'the ledger says which schema this is');
 SELECT is((SELECT e.extnamespace::regnamespace::text FROM pg_extension AS e WHERE e.extname = 'vector'), 'public',
 	'pgvector is in public');
 

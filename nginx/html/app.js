@@ -7,8 +7,8 @@ import { icon } from "./js/icons.js";
 import { count } from "./js/labels.js";
 import * as outbox from "./js/outbox.js";
 import { go, nextPath, prefetch, routes, start } from "./js/router.js";
-import { currentUser, mayResume, onLost, resume, session, signOut } from "./js/session.js";
-import { announce, button, complain, confirm, dialog, failure, iconButton, toast } from "./js/ui.js";
+import { currentUser, mayResume, onLost, resume, session, setUser, signOut } from "./js/session.js";
+import { announce, button, complain, confirm, dialog, failure, iconButton, skeleton, toast } from "./js/ui.js";
 
 const NAV = [
 	["/board", "Applications", "board"],
@@ -26,6 +26,9 @@ function drawFrame() {
 	const signedIn = currentUser() !== null || mayResume();
 	document.documentElement.toggleAttribute("data-signed-in", signedIn);
 	const here = location.pathname;
+	const state = JSON.stringify([signedIn, here, !signedIn && location.search]);
+	if (main.dataset.frame === state) return; // or what has the focus there would lose it
+	main.dataset.frame = state;
 	const isHere = (href) =>
 		href === "/board" ? /^\/(board|table|new|applications)\b/.test(here) : here.startsWith(href);
 	document
@@ -44,7 +47,15 @@ function drawFrame() {
 		);
 	document.getElementById("tools").replaceChildren(
 		...(!signedIn
-			? [h("a", { class: "button quiet", href: "/sign-in" }, "Sign in")]
+			? here === "/sign-in"
+				? []
+				: [
+						h(
+							"a",
+							{ class: "button quiet", href: `/sign-in${OPEN.test(here) ? location.search : ""}` },
+							"Sign in",
+						),
+					]
 			: [
 					h(
 						"button",
@@ -148,7 +159,8 @@ function drawNotices() {
 			),
 		);
 	}
-	box.replaceChildren(...notices);
+	// What has the focus there keeps it, as long as the words are the same.
+	if (box.textContent !== notices.map((one) => one.textContent).join("")) box.replaceChildren(...notices);
 }
 
 async function sendAll() {
@@ -190,8 +202,9 @@ function showOutbox() {
 							class: "quiet small",
 							onclick: () => {
 								outbox.discard(entry.key);
-								if (outbox.waiting().length === 0) close();
-								else draw();
+								if (outbox.waiting().length === 0) return close();
+								draw();
+								$("button", list).focus();
 							},
 						}),
 					),
@@ -305,6 +318,7 @@ session.addEventListener("user", drawFrame);
 routes.addEventListener("show", drawFrame);
 outbox.outbox.addEventListener("change", drawNotices);
 outbox.outbox.addEventListener("sent", ({ detail: { entry, result } }) => {
+	if (entry.path === "/me") return setUser(result.data);
 	if (!/^\/applications(\/[^/]+)?$/.test(entry.path) || entry.method === "DELETE") return;
 	tell(entry.method === "POST" ? "created" : "changed", result.data);
 });
@@ -317,16 +331,24 @@ addEventListener("offline", () => {
 	announce("You are offline.");
 });
 addEventListener("beforeunload", (event) => outbox.atRisk() && event.preventDefault());
-setInterval(() => outbox.waiting().some((entry) => entry.automatic && !entry.error) && trySending(), 20_000);
+setInterval(() => {
+	drawNotices(); // the time of some may have come
+	if (outbox.waiting().some((entry) => entry.automatic && !entry.error)) trySending();
+}, 20_000);
 onLost(askAgain);
+
+const showShapes = () => main.replaceChildren(h("div", { class: "page" }, skeleton(1, "row"), skeleton(3)));
 
 async function boot() {
 	drawFrame();
+	const late = mayResume() && !OPEN.test(location.pathname) ? setTimeout(showShapes, 500) : 0;
 	try {
 		if (mayResume()) await resume();
 	} catch (problem) {
 		main.replaceChildren(failure(problem, boot, "h1"));
 		return;
+	} finally {
+		clearTimeout(late);
 	}
 	drawFrame();
 	drawNotices();

@@ -334,20 +334,20 @@ def test_edit_in_place_on_the_page(page, stack, user):
 def test_a_change_by_another_device_is_shown_and_nothing_is_overwritten(page, stack, user):
     application = user.create("Acme", "Engineer")
     page.expect(412)
-    for place, edit, field in ((f"/applications/{application['id']}", "Edit role", "Role"),
-                               ("/table", None, "Role")):
+    for place, edit, mine in ((f"/applications/{application['id']}", "Edit role", "Mine"),
+                              ("/table", None, "Mine too")):
         role = user.get(f"/applications/{application['id']}").ok()["role_title"]
         page.sign_in(user, place)
         page.click(edit or f"Edit {role} at Acme")
-        page.fill(field, "Mine")
+        page.fill("Role", mine)
         user.patch(f"/applications/{application['id']}", {"role_title": "Theirs"}).ok()
         page.keys(Keys.ENTER)
-        page.sees("Changed in another place meanwhile", "Mine", "Theirs")
+        page.sees("Changed in another place meanwhile", mine, "Theirs")
         assert stack.sql(TITLES, user.id)[0][1] == "Theirs"
         page.click("Keep mine")
-        wait_for(lambda: stack.sql(TITLES, user.id)[0][1] == "Mine", 30, "mine is kept")
+        wait_for(lambda: stack.sql(TITLES, user.id)[0][1] == mine, 30, "mine is kept")
         page.misses("Changed in another place")
-        page.sees("Mine")
+        page.sees(mine)
 
 
 def test_an_edit_beside_the_change_of_another_device_keeps_both(page, stack, user):

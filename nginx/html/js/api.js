@@ -51,9 +51,10 @@ function headersOf(options, token) {
 	return headers;
 }
 
-function whyNot(limit) {
-	if (limit.aborted) return "The server did not answer in time.";
-	return navigator.onLine ? "The server cannot be reached." : "You are offline.";
+/** No answer came. */
+export function noConnection(late = false) {
+	const here = navigator.onLine ? "The server cannot be reached." : "You are offline.";
+	return new Problem(0, { title: "No connection", detail: late ? "The server did not answer in time." : here });
 }
 
 async function attempt(method, path, options, token) {
@@ -71,7 +72,7 @@ async function attempt(method, path, options, token) {
 		content = await contentOf(answer);
 	} catch (error) {
 		if (options.signal?.aborted) throw error;
-		if (answer === undefined || answer.ok) throw new Problem(0, { title: "No connection", detail: whyNot(limit) });
+		if (answer === undefined || answer.ok) throw noConnection(limit.aborted);
 	}
 	traffic.dispatchEvent(new Event("answer"));
 	if (!answer.ok) throw new Problem(answer.status, content, Number(answer.headers.get("Retry-After")) || undefined);

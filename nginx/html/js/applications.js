@@ -1,6 +1,8 @@
 // The user's applications as lists, and what is done to one: all views do it here, so that each hears of it.
 
 import { get, patch, withQuery } from "./api.js";
+import { conflictDialog } from "./conflict.js";
+import { FACT } from "./labels.js";
 import * as outbox from "./outbox.js";
 import { complain, toast } from "./ui.js";
 
@@ -86,6 +88,49 @@ export async function setPriority(row, level, control) {
 		}
 		complain(problem, "The priority was not changed.");
 	}
+}
+
+/**
+ * Changes facts of an application. `base` is the application as the user began with it and `etag` its version: what others
+ * have changed since then stays, and where both have changed the same the user is asked. Without a network the change is kept
+ * and sent later. Returns { row, etag }, or null when the user has not decided.
+ */
+export async function changeFacts(base, etag, change) {
+	const path = `/applications/${base.id}`;
+	try {
+		const answer = await patch(path, change, { etag });
+		return { row: answer.data, etag: answer.etag };
+	} catch (problem) {
+		if (problem.status === 412) return mergeFacts(path, base, change);
+		if (!problem.passes) throw problem;
+		const key = `facts:${base.id}`;
+		const names = Object.keys({ ...outbox.find(key)?.body, ...change });
+		outbox.keepChange({
+			key,
+			label: `${names.map((name) => FACT[name]).join(", ")} of ${base.role_title} at ${base.company_name}`,
+			href: path,
+			path,
+			etag,
+			change,
+			before: base,
+		});
+		return { row: { ...base, ...change }, etag };
+	}
+}
+
+async function mergeFacts(path, base, change) {
+	const theirs = await get(path);
+	const is = (values, name) => (theirs.data[name] ?? null) === (values[name] ?? null);
+	const both = Object.keys(change).filter((name) => !is(base, name) && !is(change, name));
+	let rest = Object.entries(change).filter(([name]) => !is(change, name));
+	if (both.length > 0) {
+		const labels = Object.fromEntries(both.map((name) => [name, FACT[name]]));
+		const answer = await conflictDialog(change, theirs.data, labels);
+		if (answer === undefined) return null;
+		if (answer === "theirs") rest = rest.filter(([name]) => !both.includes(name));
+	}
+	if (rest.length === 0) return { row: theirs.data, etag: theirs.etag };
+	return changeFacts(theirs.data, theirs.etag, Object.fromEntries(rest));
 }
 
 /** Takes an application away at once and deletes it when the time for undoing is over. */

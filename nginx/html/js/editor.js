@@ -10,6 +10,7 @@ import { announce, button, complain, failure, skeleton, toast } from "./ui.js";
 
 const PAUSE = 700; // ms without a key before it is saved
 const RETRY = 10_000;
+const TYPING = 20_000; // within which a save has been tried
 
 const STATES = {
 	loading: "Loading",
@@ -118,6 +119,8 @@ export function editor(options) {
 	let server = { text: null, etag: null }; // what the server has, as far as is known
 	let theirs = null; // the other version, in a conflict
 	let saving = null;
+	let lost = []; // texts that were sent and of which no answer came
+	let failing = false; // whether the last save did not arrive
 	let closed = false;
 	let timer = 0;
 	const unclaim = outbox.claim(options.key);
@@ -134,7 +137,8 @@ export function editor(options) {
 		const number = area.value.trim() === "" ? 0 : area.value.trim().split(/\s+/).length;
 		words.textContent = number > 0 ? count(number, "word") : "";
 	};
-	const keepDraft = () => {
+	/** While one types, other tabs are not to offer what is on its way already. */
+	const keepDraft = (typing = false) => {
 		if (!dirty() || area.value === "") return outbox.discard(options.key);
 		outbox.keep({
 			key: options.key,
@@ -145,9 +149,11 @@ export function editor(options) {
 			body: { ...options.body, content: area.value },
 			...at(),
 			waits: tooShort(),
+			sent: lost,
+			due: typing ? Date.now() + TYPING : 0,
 		});
 	};
-	const keepSoon = debounce(keepDraft, 250);
+	const keepSoon = debounce(() => keepDraft(saving !== null || !failing), 250);
 	const saveSoon = debounce(() => save(), PAUSE);
 
 	function typed() {
@@ -165,16 +171,21 @@ export function editor(options) {
 		const text = area.value;
 		const first = server.text === null;
 		show("saving");
+		if (!lost.includes(text)) lost = [...lost.slice(-1), text];
 		saving = options.send(text, at());
 		try {
 			const answer = await saving;
 			server = { text, etag: answer.etag };
+			failing = false;
+			lost = [];
 			outbox.discard(options.key);
 			if (area.value !== text) typed();
 			else show("saved");
 			options.saved?.(first);
 			renderSoon();
 		} catch (problem) {
+			failing = true;
+			if (!problem.passes) lost = lost.filter((one) => one !== text);
 			keepDraft();
 			await refused(problem);
 		} finally {
@@ -198,8 +209,9 @@ export function editor(options) {
 	async function meet() {
 		try {
 			const other = await options.load();
-			if (other.text === server.text && server.text !== null) {
-				server = other; // something else of it was changed: the text is still the one that was begun with
+			// Something else of it was changed, or it is this editor's own text of before.
+			if (other.text !== null && (other.text === server.text || lost.includes(other.text))) {
+				server = other;
 				return saveSoon();
 			}
 			if (other.text === area.value) {
@@ -218,6 +230,7 @@ export function editor(options) {
 	async function resolve() {
 		const answer = await textConflict(area.value, theirs.text ?? "");
 		if (answer === undefined) return;
+		area.focus();
 		server = theirs;
 		theirs = null;
 		if (answer === "theirs") {
@@ -278,7 +291,7 @@ export function editor(options) {
 		show(server.text === null ? "empty" : "saved");
 		if (draft !== undefined && draft.body.content !== area.value) {
 			area.value = draft.body.content;
-			if ((draft.etag ?? null) === (server.etag ?? null)) {
+			if ((draft.etag ?? null) === (server.etag ?? null) || draft.sent?.includes(server.text)) {
 				toast("What you had typed and was not saved is back.");
 				typed();
 			} else {
@@ -312,6 +325,21 @@ export function editor(options) {
 		}
 	}
 
+	/** What was typed last, when the editor is left. */
+	async function sendRest() {
+		if (saving !== null) await saving.catch(() => {});
+		if (theirs !== null || failing || !dirty() || tooShort() || !place.contains(area)) return;
+		const text = area.value;
+		const first = server.text === null;
+		try {
+			await options.send(text, at());
+			if (outbox.find(options.key)?.body.content === text) outbox.discard(options.key);
+			options.saved?.(first);
+		} catch {
+			// It is in the outbox.
+		}
+	}
+
 	const online = () => save();
 	const leave = () => keepDraft();
 	addEventListener("online", online);
@@ -338,24 +366,8 @@ export function editor(options) {
 			keepSoon.cancel();
 			saveSoon.cancel();
 			clearTimeout(timer);
-			const unsaved = dirty() && place.contains(area);
-			if (unsaved) keepDraft();
-			if (unsaved && theirs === null && !tooShort() && saving === null) {
-				const text = area.value;
-				options
-					.send(text, at())
-					.then(
-						() => {
-							if (outbox.find(options.key)?.body.content === text) outbox.discard(options.key);
-							options.saved?.(server.text === null);
-						},
-						() => {},
-					)
-					.finally(unclaim);
-			} else
-				Promise.resolve(saving)
-					.catch(() => {})
-					.then(unclaim);
+			if (dirty() && place.contains(area)) keepDraft();
+			sendRest().finally(unclaim);
 			closed = true;
 			removeEventListener("online", online);
 			removeEventListener("pagehide", leave);

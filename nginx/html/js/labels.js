@@ -7,6 +7,15 @@ export const STATUS = {
 	cover_letter_ready: { label: "Letter ready", next: null, hint: "Ready to send" },
 };
 
+export const FACT = {
+	company_name: "Company",
+	role_title: "Role",
+	location: "Location",
+	job_url: "Posting's address",
+	name: "Name",
+	job_description: "Posting",
+};
+
 export const PRIORITY = { high: "High", medium: "Medium", low: "Low" };
 
 export const DOCUMENT = {

@@ -21,6 +21,8 @@ const ROLE_SENTENCE =
 const BOARDS =
 	/(?:^|\.)(?:lever|greenhouse|ashbyhq|workable|smartrecruiters|linkedin|indeed|glassdoor|personio|recruitee|teamtailor)\./;
 
+const LONGEST_LINE = 300; // what is looked at of a line: some patterns take time by the square of it
+
 const tidy = (text) =>
 	text
 		.replace(/\s+/g, " ")
@@ -82,9 +84,15 @@ function fromLabels(lines) {
 export function guess(text) {
 	const lines = text
 		.split("\n")
-		.map((line) => line.replace(/^[#>*\s]+/, "").trim())
+		.map((line) =>
+			line
+				.trimStart()
+				.slice(0, LONGEST_LINE)
+				.replace(/^[#>*\s]+/, "")
+				.trim(),
+		)
 		.filter(Boolean);
-	const url = /https?:\/\/[^\s<>"')\]]+/.exec(text)?.[0].replace(/[.,;]+$/, "") ?? "";
+	const url = /https?:\/\/[^\s<>"')\]]{1,2000}/.exec(text)?.[0].replace(/[.,;]+$/, "") ?? "";
 	const labels = fromLabels(lines);
 	const headline = fromHeadline(lines);
 	const sentence = SENTENCES.map((pattern) =>

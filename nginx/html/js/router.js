@@ -6,6 +6,7 @@
 //     update    takes another page of the same view and returns a new title, or false to be made anew
 //     close     called when the view is left
 
+import { noConnection } from "./api.js";
 import { announce, failure } from "./ui.js";
 
 const VIEWS = [
@@ -142,8 +143,11 @@ async function make(load, page) {
 	try {
 		return await (await load()).default(page);
 	} catch (error) {
-		if (!(error instanceof TypeError)) console.error(error);
-		return { title: "Not loaded", body: failure(error, () => location.reload(), "h1") };
+		// What import() throws when a module does not arrive; anything else is a fault of ours.
+		const lost = error instanceof TypeError && /import|module/i.test(error.message);
+		if (!lost) console.error(error);
+		const problem = lost ? noConnection() : error;
+		return { title: "Not loaded", body: failure(problem, () => location.reload(), "h1") };
 	}
 }
 

@@ -3,13 +3,16 @@
 
 import { post, useSession } from "./api.js";
 
-const SIGNED_IN = "jobforge-signed-in"; // whether asking for a new access token is worth the try
+// Which token is the newest, by a name that says nothing of it; none: asking for one is not worth the try.
+const SIGNED_IN = "jobforge-signed-in";
 const MARGIN = 60_000; // a token is renewed this long before it runs out
+const PASSING = 1000; // ms that a token may take from one tab to another
 
 const channel = new BroadcastChannel("jobforge-session");
 let user = null;
 let token = null;
 let expires = 0;
+let turn = null; // the name of the token
 let timer = 0;
 let asking = null;
 let askAgain = async () => {};
@@ -18,7 +21,17 @@ let askAgain = async () => {};
 export const session = new EventTarget();
 
 const tell = (name) => session.dispatchEvent(new Event(name));
-const locked = (run) => (navigator.locks ? navigator.locks.request("jobforge-session", run) : run());
+/** Runs it while no other tab does; it is told whether it had to wait for one. */
+async function locked(run) {
+	if (!navigator.locks) return run(false);
+	const name = "jobforge-session";
+	const done = await navigator.locks.request(
+		name,
+		{ ifAvailable: true },
+		async (lock) => lock && (await run(false), true),
+	);
+	return done || navigator.locks.request(name, () => run(true));
+}
 
 export const currentUser = () => user;
 export const mayResume = () => localStorage.getItem(SIGNED_IN) !== null;
@@ -30,15 +43,20 @@ export function onLost(ask) {
 
 function take(message) {
 	if (user !== null && user.id !== message.user.id) return location.assign("/");
-	({ user, token, expires } = message);
-	localStorage.setItem(SIGNED_IN, "yes");
+	({ user, token, expires, turn } = message);
 	clearTimeout(timer);
 	timer = setTimeout(() => refresh(token).catch(() => {}), Math.max(expires - Date.now() - MARGIN, 5000));
 	tell("in");
 }
 
 function accept(answer) {
-	const message = { user: answer.user, token: answer.access_token, expires: Date.now() + answer.expires_in * 1000 };
+	const message = {
+		user: answer.user,
+		token: answer.access_token,
+		expires: Date.now() + answer.expires_in * 1000,
+		turn: crypto.randomUUID(),
+	};
+	localStorage.setItem(SIGNED_IN, message.turn);
 	channel.postMessage({ session: message });
 	take(message);
 }
@@ -56,10 +74,19 @@ channel.addEventListener("message", ({ data }) => {
 	else if (data.out && user !== null) drop();
 });
 
+/** Waits for the token that another tab has got, as long as one may take to come. */
+const passed = () =>
+	new Promise((resolve) => {
+		session.addEventListener("in", resolve, { once: true });
+		setTimeout(resolve, PASSING);
+	});
+
 /** Gets another token than `used`, unless another tab has got one meanwhile. */
 const refresh = (used) =>
-	locked(async () => {
-		if (token !== null && token !== used) return;
+	locked(async (waited) => {
+		const newer = () => token !== null && token !== used;
+		if (token !== null && !newer() && (waited || localStorage.getItem(SIGNED_IN) !== turn)) await passed();
+		if (newer()) return;
 		accept((await post("/auth/refresh", {}, { anonymous: true })).data);
 	});
 

@@ -198,6 +198,8 @@ function clearFault(control) {
 	if (place !== null) place.hidden = true;
 }
 
+const planLink = () => h("a", { href: "/account" }, "Your plan and what of it is used");
+
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
 /** Problems that are about one field, by their kind. */
@@ -220,7 +222,7 @@ export function showProblem(form, problem) {
 		showFault(first, problem.message);
 	} else if (first === null && rest.length === 0) rest.push(problem.message);
 	const alert = $(".form-fault", form) ?? form.appendChild(h("p", { class: "form-fault", role: "alert" }));
-	alert.textContent = rest.join(" ");
+	alert.replaceChildren(rest.join(" "), ...(problem.kind === "plan-limit" ? [" ", planLink()] : []));
 	alert.hidden = rest.length === 0;
 	first?.focus();
 }
@@ -292,6 +294,9 @@ export function dialog(title, make, { wide = false, firm = false } = {}) {
 			{
 				class: wide ? "dialog wide" : "dialog",
 				"aria-labelledby": id,
+				// A browser lets a page refuse the first Escape alone, but not being asked at all.
+				closedby: firm ? "none" : null,
+				onkeydown: (event) => firm && event.key === "Escape" && event.preventDefault(),
 				oncancel: (event) => firm && event.target === node && event.preventDefault(),
 				onclose: (event) => {
 					if (event.target !== node) return;

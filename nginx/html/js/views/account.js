@@ -3,6 +3,7 @@
 import { get, newKey, patch, post, request } from "../api.js";
 import { applications } from "../applications.js";
 import { h } from "../dom.js";
+import { dropDrafts } from "../draft.js";
 import { count, dateOf } from "../labels.js";
 import * as outbox from "../outbox.js";
 import { go } from "../router.js";
@@ -19,9 +20,16 @@ function profile() {
 		form(
 			{ class: "stack" },
 			async (values) => {
-				const { data } = await patch("/me", { full_name: values.full_name.trim(), email: values.email.trim() });
-				setUser(data);
-				toast("Your profile is saved.");
+				const change = { full_name: values.full_name.trim(), email: values.email.trim() };
+				try {
+					setUser((await patch("/me", change)).data);
+					toast("Your profile is saved.");
+				} catch (problem) {
+					if (!problem.passes) throw problem;
+					const before = currentUser();
+					outbox.keepChange({ key: "profile", label: "Your profile", path: "/me", change, before });
+					toast("It could not be sent and is kept here. It is sent when the network is back.");
+				}
 			},
 			h(
 				"div",
@@ -254,6 +262,7 @@ function end() {
 							async (values) => {
 								await request("DELETE", "/me", { body: { password: values.password } });
 								for (const entry of outbox.all()) outbox.discard(entry.key);
+								dropDrafts();
 								close();
 								ended();
 								toast("Your account is deleted.");

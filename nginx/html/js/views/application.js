@@ -1,12 +1,12 @@
 // One application: its facts, the posting, and the three documents as steps.
 
-import { get, patch, post, put, remove } from "../api.js";
-import { removeLater, setPriority, tell } from "../applications.js";
-import { conflictDialog } from "../conflict.js";
+import { get, post, put, remove } from "../api.js";
+import { changeFacts, removeLater, setPriority, tell } from "../applications.js";
 import { $, h } from "../dom.js";
+import { dropDraft, keepDraft, readDraft } from "../draft.js";
 import { editor } from "../editor.js";
 import { icon } from "../icons.js";
-import { DOCUMENT, STATUS, dateOf, momentOf } from "../labels.js";
+import { DOCUMENT, FACT, STATUS, dateOf, momentOf } from "../labels.js";
 import * as outbox from "../outbox.js";
 import { go } from "../router.js";
 import {
@@ -24,12 +24,14 @@ import {
 } from "../ui.js";
 
 const FACTS = {
-	company_name: { label: "Company", maxlength: 255, required: true },
-	role_title: { label: "Role", maxlength: 255, required: true },
-	location: { label: "Location", maxlength: 255, none: "Add a location" },
-	job_url: { label: "Posting's address", maxlength: 2048, type: "url", none: "Add the address" },
-	name: { label: "Name", maxlength: 255, required: true },
+	company_name: { maxlength: 255, required: true },
+	role_title: { maxlength: 255, required: true },
+	location: { maxlength: 255, none: "Add a location" },
+	job_url: { maxlength: 2048, type: "url", none: "Add the address" },
+	name: { maxlength: 255, required: true },
+	job_description: { required: true },
 };
+const SHORT_FACTS = Object.keys(FACTS).filter((name) => name !== "job_description");
 
 const BEGINNINGS = {
 	research_report: (row) =>
@@ -38,15 +40,24 @@ const BEGINNINGS = {
 		`Dear hiring team,\n\nI am applying for the position of ${row.role_title} at ${row.company_name}.\n\n\n\nKind regards,\n`,
 };
 
+const NO_VERSION = '"0"'; // an ETag that nothing has
+
 const nameOf = (row) => `${row.role_title} at ${row.company_name}`;
 
-/** A fact that turns into a field when it is chosen. `save(value)` returns when that is done or throws. */
+/**
+ * A fact that turns into a field when it is chosen. `save(change, base)` returns whether it was saved, or throws; `base` is
+ * what the user began with. What was typed comes back after a reload.
+ */
 function fact(name, row, save) {
-	const { label, none, ...attributes } = FACTS[name] ?? { label: "Posting", required: true };
+	const { none, ...attributes } = FACTS[name];
+	const label = FACT[name];
+	const draft = `fact:${row.id}:${name}`;
 	const long = name === "job_description";
 	const place = h(long ? "div" : "dd");
+	let shownValue;
 	const show = (focus) => {
 		const value = row[name] ?? "";
+		shownValue = value;
 		const editButton = iconButton("pen", `Edit ${label.toLowerCase()}`, { onclick: edit });
 		const shown =
 			value === ""
@@ -59,13 +70,20 @@ function fact(name, row, save) {
 		place.replaceChildren(shown, ...(value === "" ? [] : [editButton]));
 		if (focus) (value === "" ? shown : editButton).focus();
 	};
-	function edit() {
+	const stop = () => {
+		dropDraft(draft);
+		show(true);
+	};
+	function fill(kept = { value: row[name] ?? "", base: row[name] ?? "" }) {
+		const { base } = kept;
+		shownValue = null;
 		const fault = h("p", { class: "fault", role: "alert" });
 		const input = h(long ? "textarea" : "input", {
 			"aria-label": label,
 			...attributes,
 			rows: long ? 18 : null,
-			value: row[name] ?? "",
+			value: kept.value,
+			oninput: () => keepDraft(draft, { value: input.value, base }),
 		});
 		const form = h(
 			"form",
@@ -75,25 +93,27 @@ function fact(name, row, save) {
 				onsubmit: async (event) => {
 					event.preventDefault();
 					const value = long ? input.value : input.value.trim();
-					if (value === (row[name] ?? "")) return show(true);
+					if (value === (row[name] ?? "")) return stop();
 					form.setAttribute("aria-busy", "true");
 					try {
-						await save({ [name]: value === "" && !attributes.required ? null : value });
+						const change = { [name]: value === "" && !attributes.required ? null : value };
+						if (!(await save(change, { [name]: base === "" ? null : base }))) return input.focus();
 						announce(`${label} saved`);
-						show(true);
+						stop();
 					} catch (problem) {
-						form.removeAttribute("aria-busy");
 						if (problem.status === undefined) throw problem;
 						const detail = problem.errors?.[0]?.detail;
 						fault.textContent = detail ? `It ${detail}.` : problem.message;
 						input.setAttribute("aria-invalid", "true");
 						input.focus();
+					} finally {
+						form.removeAttribute("aria-busy");
 					}
 				},
 				onkeydown: (event) => {
 					if (event.key !== "Escape") return;
 					event.stopPropagation();
-					show(true);
+					stop();
 				},
 			},
 			input,
@@ -101,16 +121,24 @@ function fact(name, row, save) {
 				"div",
 				{ class: "actions" },
 				button("Save", { type: "submit", class: "small" }),
-				button("Cancel", { class: "quiet small", onclick: () => show(true) }),
+				button("Cancel", { class: "quiet small", onclick: stop }),
 			),
 			fault,
 		);
 		place.replaceChildren(form);
+		return input;
+	}
+	function edit() {
+		const input = fill();
 		input.focus();
 		if (!long) input.select();
 	}
-	show();
-	return { place, show };
+	const kept = readDraft(draft);
+	if (kept !== null && kept.value !== (row[name] ?? "")) fill(kept);
+	else show();
+	/** Follows what was changed elsewhere, unless it is being edited. */
+	const follow = () => shownValue !== null && shownValue !== (row[name] ?? "") && show();
+	return { place, follow, restored: shownValue === null };
 }
 
 export default function application(page) {
@@ -137,6 +165,7 @@ export default function application(page) {
 	let etag = null;
 	let step = page.params.step ?? null;
 	let open = null; // the editor
+	let facts = {};
 	const steps = h("nav", { class: "steps", "aria-label": "Steps" });
 	const place = h("div", { class: "step-body" });
 	const aside = h("div", { class: "step-aside" });
@@ -152,6 +181,7 @@ export default function application(page) {
 			etag = answer.etag;
 			draw();
 			document.title = `${titleOf()} · JobForge`;
+			announce(titleOf());
 		} catch (problem) {
 			if (page.signal.aborted) return;
 			body.replaceChildren(failure(problem, load, "h1"));
@@ -160,56 +190,31 @@ export default function application(page) {
 
 	function take(changed) {
 		Object.assign(row, changed);
+		for (const one of Object.values(facts)) one.follow();
 		title.replaceChildren(row.role_title, h("small", null, row.company_name));
 		badge.replaceChildren(statusBadge(row.status));
 		if (Object.keys(changed).length > 0) tell("changed", { ...row });
 		drawSteps();
 	}
 
-	/** Changes facts; what somebody else has changed meanwhile is shown first. */
-	async function save(change) {
-		try {
-			const answer = await patch(path, change, { etag });
-			etag = answer.etag;
-			take(answer.data);
-		} catch (problem) {
-			if (problem.passes) {
-				const [name] = Object.keys(change);
-				outbox.keep({
-					key: `facts:${id}:${name}`,
-					label: `${FACTS[name]?.label ?? "Posting"} of ${nameOf(row)}`,
-					href: path,
-					method: "PATCH",
-					path,
-					body: change,
-					etag,
-					automatic: true,
-				});
-				return take(change);
-			}
-			if (problem.status !== 412) throw problem;
-			const theirs = await get(path);
-			etag = theirs.etag;
-			const [name] = Object.keys(change);
-			if ((theirs.data[name] ?? null) === row[name] || (theirs.data[name] ?? null) === change[name]) {
-				take(theirs.data);
-				return save(change);
-			}
-			const labels = { [name]: FACTS[name]?.label ?? "Posting" };
-			const answer = await conflictDialog(change, theirs.data, labels);
-			if (answer === undefined) throw problem;
-			take(theirs.data);
-			if (answer === "mine") await save(change);
-		}
+	/** Changes a fact; returns whether it was, which it is not while the user has not decided between two versions. */
+	async function save(change, base) {
+		const [name] = Object.keys(change);
+		// Another version than the one that was begun with is here already: the server is to say so, so that both are shown.
+		const version = base[name] === (row[name] ?? null) ? etag : NO_VERSION;
+		const answer = await changeFacts({ ...row, ...base }, version, change);
+		if (answer === null) return false;
+		if (answer.etag !== NO_VERSION) etag = answer.etag;
+		take(answer.row);
+		return true;
 	}
 
 	function draw() {
-		const facts = h(
+		facts = Object.fromEntries(Object.keys(FACTS).map((name) => [name, fact(name, row, save)]));
+		const list = h(
 			"dl",
 			{ class: "facts" },
-			Object.keys(FACTS).map((name) =>
-				h("div", null, h("dt", null, FACTS[name].label), fact(name, row, save).place),
-			),
+			SHORT_FACTS.map((name) => h("div", null, h("dt", null, FACT[name]), facts[name].place)),
 			h(
 				"div",
 				null,
@@ -245,16 +250,18 @@ export default function application(page) {
 				"div",
 				{ class: "application-parts" },
 				place,
-				h("aside", { class: "panel facts-panel" }, h("h2", null, "Facts"), facts, aside),
+				h("aside", { class: "panel facts-panel" }, h("h2", null, "Facts"), list, aside),
 			),
 		);
 		take({});
 		showStep();
 		if (document.activeElement === document.body) title.focus({ preventScroll: true }); // it was not there before
+		if (Object.values(facts).some((one) => one.restored)) toast("What you had typed and was not saved is back.");
 	}
 
 	function drawSteps() {
 		const next = STATUS[row.status]?.next;
+		const held = steps.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
 		steps.replaceChildren(
 			h(
 				"ol",
@@ -296,6 +303,7 @@ export default function application(page) {
 				}),
 			),
 		);
+		if (held !== null) $(`a[href="${held}"]`, steps)?.focus();
 	}
 
 	function showStep() {
@@ -339,7 +347,7 @@ export default function application(page) {
 				"section",
 				{ class: "panel", "aria-labelledby": "posting" },
 				h("h2", { id: "posting" }, "The posting"),
-				fact("job_description", row, save).place,
+				facts.job_description.place,
 			),
 		);
 	}
@@ -380,10 +388,15 @@ export default function application(page) {
 				throw problem;
 			}
 		};
+		const bin = iconButton("bin", `Delete the ${one.label.toLowerCase()}`, {
+			hidden: !row[one.flag],
+			onclick: () => removeDocument(type),
+		});
 		const refresh = async () => {
 			const answer = await get(path);
 			etag = answer.etag;
 			take(answer.data);
+			bin.hidden = !row[one.flag];
 		};
 		open = editor({
 			key: `document:${id}:${type}`,
@@ -414,7 +427,7 @@ export default function application(page) {
 					icon("print"),
 					"Print or PDF",
 				),
-				iconButton("bin", `Delete the ${one.label.toLowerCase()}`, { onclick: () => removeDocument(type) }),
+				bin,
 			],
 		});
 		place.replaceChildren(open.node);

@@ -4,31 +4,15 @@ import { get, newKey, post, withQuery } from "../api.js";
 import { tell } from "../applications.js";
 import { FIELDS, ROWS_MAX, faultOf, fieldOf, format, parse } from "../csv.js";
 import { $, debounce, h } from "../dom.js";
+import { dropDraft, keepDraft, readDraft } from "../draft.js";
 import { PRIORITY, count, since } from "../labels.js";
 import * as outbox from "../outbox.js";
 import { guess } from "../posting.js";
 import { go } from "../router.js";
-import { currentUser } from "../session.js";
 import { announce, button, controlOf, field, form, statusBadge, toast } from "../ui.js";
 import { pageHead, tabs } from "./parts.js";
 
-const draftKey = () => `jobforge-draft:${currentUser().id}:new`;
-
-function readDraft() {
-	try {
-		return JSON.parse(localStorage.getItem(draftKey())) ?? {};
-	} catch {
-		return {};
-	}
-}
-
-function keepDraft(values) {
-	try {
-		localStorage.setItem(draftKey(), JSON.stringify(values));
-	} catch {
-		// The form itself still has it.
-	}
-}
+const DRAFT = "new";
 
 // ---- Already applied? ----
 
@@ -106,32 +90,19 @@ async function create(values) {
 		...(values.location.trim() && { location: values.location.trim() }),
 		...(values.job_url.trim() && { job_url: values.job_url.trim() }),
 	};
-	const key = newKey();
-	try {
-		const { data } = await post("/applications", body, { key });
-		localStorage.removeItem(draftKey());
-		tell("created", data);
-		toast("The application is added.");
-		go(`/applications/${data.id}`);
-	} catch (problem) {
-		if (!problem.passes) throw problem;
-		outbox.keep({
-			key: `create:${key}`,
-			label: `New: ${body.role_title} at ${body.company_name}`,
-			method: "POST",
-			path: "/applications",
-			body,
-			idempotency: key,
-			automatic: true,
-		});
-		localStorage.removeItem(draftKey());
+	const made = await outbox.create("/applications", body, `New: ${body.role_title} at ${body.company_name}`);
+	dropDraft(DRAFT);
+	if (made === null) {
 		toast("It could not be sent and is kept here. It is sent when the network is back.");
-		go("/board");
+		return go("/board");
 	}
+	tell("created", made);
+	toast("The application is added.");
+	go(`/applications/${made.id}`);
 }
 
 function applicationForm(signal, paste) {
-	const draft = readDraft();
+	const draft = readDraft(DRAFT) ?? {};
 	const { node: warning, look } = doubles(signal);
 	const text = (label, name, more) => field({ label, name, value: draft[name] ?? "", autocomplete: "off", ...more });
 	const fields = [
@@ -184,7 +155,7 @@ function applicationForm(signal, paste) {
 					node.reset();
 					for (const control of node.elements)
 						if (control.name) control.value = control.name === "priority_level" ? "medium" : "";
-					localStorage.removeItem(draftKey());
+					dropDraft(DRAFT);
 					warning.replaceChildren();
 					$("textarea, input", node).focus();
 				},
@@ -213,7 +184,7 @@ function applicationForm(signal, paste) {
 	};
 	const readSoon = debounce(read, 400);
 	node.addEventListener("input", (event) => {
-		keepDraft(Object.fromEntries(new FormData(node)));
+		keepDraft(DRAFT, Object.fromEntries(new FormData(node)));
 		if (event.isTrusted && event.target.name !== "job_description") touched.add(event.target.name);
 		if (/company_name|role_title/.test(event.target.name)) check();
 		if (paste && event.target.name === "job_description" && event.target.value.length > 50) readSoon();
@@ -293,6 +264,7 @@ function csvPart() {
 				.map(([, one]) => one.label);
 			const checked = lines.map((cells, at) => check(cells, at, columns, heads.length));
 			const good = checked.filter((one) => one.faults.length === 0);
+			const key = newKey(); // of this sheet: sent again, it creates nothing twice
 			const bad = checked.filter((one) => one.faults.length > 0);
 			table.replaceChildren(previewTable(names, [...bad, ...good].slice(0, SHOWN), checked.length));
 			summary.replaceChildren(
@@ -314,7 +286,7 @@ function csvPart() {
 							: `Import ${count(good.length, "row")}`,
 						{
 							disabled: missing.length > 0 || good.length === 0,
-							onclick: (event) => send(names, good, event.target, summary),
+							onclick: (event) => send(names, good, key, event.target, summary),
 						},
 					),
 				),
@@ -409,7 +381,7 @@ const previewTable = (names, rows, total) =>
 	);
 
 /** Sends the good rows; what the server finds wrong is told by the rows of the file. */
-async function send(names, good, control, place) {
+async function send(names, good, key, control, place) {
 	control.setAttribute("aria-busy", "true");
 	control.disabled = true;
 	$(".server-faults", place)?.remove();
@@ -418,7 +390,7 @@ async function send(names, good, control, place) {
 			names,
 			good.map((one) => one.values),
 		);
-		const { data } = await post("/applications", sheet, { type: "text/csv", key: newKey(), ms: 120_000 });
+		const { data } = await post("/applications", sheet, { type: "text/csv", key, ms: 120_000 });
 		tell("created", null);
 		toast(`${count(data?.data?.length ?? good.length, "application")} created.`);
 		go("/board");

@@ -1,20 +1,24 @@
 // One résumé: name, focus, and its text in the editor.
 
-import { get, newKey, patch, post, remove } from "../api.js";
+import { get, patch, remove } from "../api.js";
 import { h } from "../dom.js";
+import { dropDraft, keepDraft, readDraft } from "../draft.js";
 import { editor } from "../editor.js";
 import { icon } from "../icons.js";
 import { FOCUS } from "../labels.js";
 import * as outbox from "../outbox.js";
 import { go } from "../router.js";
-import { button, complain, confirm, failure, field, form, iconButton, skeleton, toast } from "../ui.js";
+import { announce, button, complain, confirm, failure, field, form, iconButton, skeleton, toast } from "../ui.js";
 import { pageHead } from "./parts.js";
 import { duplicate } from "./resumes.js";
 
 const OUTLINE =
 	"# Your Name\n\nWhat you do, in a sentence. Where you are, how to reach you.\n\n## Experience\n\n**Role, Company** (from to)\n- What you did, and what came of it\n\n## Skills\n\n\n## Education\n\n";
 
+const DRAFT = "new-resume";
+
 function newResume() {
+	const draft = readDraft(DRAFT) ?? {};
 	return {
 		title: "New résumé",
 		body: h(
@@ -23,15 +27,23 @@ function newResume() {
 			h("a", { class: "back", href: "/resumes" }, icon("left"), "Résumés"),
 			pageHead("New résumé"),
 			form(
-				{ class: "stack panel" },
+				{
+					class: "stack panel",
+					oninput: (event) => keepDraft(DRAFT, Object.fromEntries(new FormData(event.currentTarget))),
+				},
 				async (values) => {
-					const { data } = await post(
+					const made = await outbox.create(
 						"/resumes",
 						{ name: values.name.trim(), focus_area: values.focus_area, content: values.content },
-						{ key: newKey() },
+						`New résumé: ${values.name.trim()}`,
 					);
+					dropDraft(DRAFT);
+					if (made === null) {
+						toast("It could not be sent and is kept here. It is sent when the network is back.");
+						return go("/resumes");
+					}
 					toast("The résumé is added. From here on it saves by itself.");
-					go(`/resumes/${data.id}`, { replace: true });
+					go(`/resumes/${made.id}`, { replace: true });
 				},
 				h(
 					"div",
@@ -41,7 +53,7 @@ function newResume() {
 						name: "name",
 						required: true,
 						maxlength: 255,
-						value: "",
+						value: draft.name ?? "",
 						placeholder: "General",
 					}),
 					field({
@@ -49,7 +61,7 @@ function newResume() {
 						name: "focus_area",
 						as: "select",
 						options: FOCUS,
-						value: "software_development",
+						value: draft.focus_area ?? "software_development",
 					}),
 				),
 				field({
@@ -60,7 +72,7 @@ function newResume() {
 					required: true,
 					minlength: 100,
 					maxlength: 524288,
-					value: OUTLINE,
+					value: draft.content ?? OUTLINE,
 					hint: "In Markdown, 100 characters or more. Paste what you have; it can be put in shape later.",
 				}),
 				h("p", { class: "actions" }, button("Add the résumé", { type: "submit" })),
@@ -78,69 +90,77 @@ export default function resume(page) {
 	let row = null;
 	let first = null; // what the page has loaded is what the editor begins with
 
-	const change = async (values) => {
+	const title = h("h1", { class: "unseen", tabindex: -1 });
+	const name = h("input", {
+		"aria-label": "Name of the résumé",
+		class: "title-input",
+		maxlength: 255,
+		onchange: () => (name.value.trim() === "" ? show() : change({ name: name.value.trim() })),
+	});
+	const focus = h(
+		"select",
+		{ "aria-label": "Focus", class: "badge", onchange: () => change({ focus_area: focus.value }) },
+		Object.entries(FOCUS).map(([value, label]) => h("option", { value }, label)),
+	);
+	const badge = h("span", { class: "badge", tabindex: -1, data: { status: "cover_letter_ready" } }, "Primary");
+	const promote = button(
+		"Make primary",
+		{ class: "quiet small", onclick: () => change({ is_primary: true }) },
+		icon("star"),
+	);
+
+	/** Changes what stands above the text; without a network it is kept and sent later. */
+	async function change(values) {
 		try {
 			Object.assign(row, (await patch(path, values)).data);
 			first = null;
-			head();
 		} catch (problem) {
 			if (problem.status === undefined) throw problem;
-			complain(problem, "Not changed.");
-			head();
+			if (problem.passes) {
+				const label = `Résumé ${row.name}`;
+				outbox.keepChange({ key: `head:${id}`, label, href: path, path, change: values, before: row });
+				Object.assign(row, values);
+			} else complain(problem, "Not changed.");
 		}
-	};
-	const place = h("div", { class: "stack" });
+		show();
+	}
 
-	function head() {
-		const name = h("input", {
-			"aria-label": "Name of the résumé",
-			class: "title-input",
-			value: row.name,
-			maxlength: 255,
-			onchange: () => (name.value.trim() === "" ? (name.value = row.name) : change({ name: name.value.trim() })),
-		});
-		place.replaceChildren(
-			h(
-				"div",
-				{ class: "page-head" },
-				h("h1", { class: "unseen", tabindex: -1 }, row.name),
-				name,
-				h(
-					"div",
-					{ class: "actions" },
-					row.is_primary
-						? h("span", { class: "badge", data: { status: "cover_letter_ready" } }, "Primary")
-						: button(
-								"Make primary",
-								{ class: "quiet small", onclick: () => change({ is_primary: true }) },
-								icon("star"),
-							),
-					h(
-						"select",
-						{
-							"aria-label": "Focus",
-							class: "badge",
-							value: row.focus_area,
-							onchange: (event) => change({ focus_area: event.target.value }),
-						},
-						Object.entries(FOCUS).map(([value, label]) => h("option", { value }, label)),
-					),
-					iconButton("copy", "Duplicate", {
-						onclick: async () => {
-							try {
-								go(`/resumes/${(await duplicate(id)).id}`);
-								toast("A copy is made.");
-							} catch (problem) {
-								complain(problem);
-							}
-						},
-					}),
-					iconButton("bin", "Delete this résumé", { onclick: erase }),
-				),
-			),
-		);
+	function show() {
+		const held = document.activeElement === promote;
+		title.textContent = row.name;
+		if (document.activeElement !== name || name.value.trim() === "") name.value = row.name;
+		focus.value = row.focus_area;
+		badge.hidden = !row.is_primary;
+		promote.hidden = row.is_primary;
+		if (held && row.is_primary) badge.focus();
 		document.title = `${row.name} · JobForge`;
 	}
+
+	const head = () =>
+		h(
+			"div",
+			{ class: "page-head" },
+			title,
+			name,
+			h(
+				"div",
+				{ class: "actions" },
+				badge,
+				promote,
+				focus,
+				iconButton("copy", "Duplicate", {
+					onclick: async () => {
+						try {
+							go(`/resumes/${(await duplicate(id)).id}`);
+							toast("A copy is made.");
+						} catch (problem) {
+							complain(problem);
+						}
+					},
+				}),
+				iconButton("bin", "Delete this résumé", { onclick: erase }),
+			),
+		);
 
 	async function erase() {
 		if (!(await confirm(`Delete ${row.name}?`, "The résumé is gone for good.", "Delete", { danger: true }))) return;
@@ -164,7 +184,8 @@ export default function resume(page) {
 			if (!page.signal.aborted) body.replaceChildren(failure(problem, load, "h1"));
 			return;
 		}
-		head();
+		show();
+		announce(row.name);
 		open = editor({
 			key: `resume:${id}`,
 			label: row.name,
@@ -191,7 +212,8 @@ export default function resume(page) {
 				"Print or PDF",
 			),
 		});
-		body.replaceChildren(h("a", { class: "back", href: "/resumes" }, icon("left"), "Résumés"), place, open.node);
+		body.replaceChildren(h("a", { class: "back", href: "/resumes" }, icon("left"), "Résumés"), head(), open.node);
+		if (document.activeElement === document.body) title.focus({ preventScroll: true });
 	}
 	load();
 	return { title: "Résumé", body, close: () => open?.close() };

@@ -1,7 +1,7 @@
 // The user's résumés: the primary one first.
 
 import { get, newKey, patch, post, remove } from "../api.js";
-import { h } from "../dom.js";
+import { $, $$, h } from "../dom.js";
 import { icon } from "../icons.js";
 import { FOCUS, since } from "../labels.js";
 import { go } from "../router.js";
@@ -49,11 +49,14 @@ export default function resumes(page) {
 		visible();
 	}
 
-	const act = (run, done) => async () => {
+	/** Does something to a résumé; the focus then is on what stands in its place. */
+	const act = (run, done, id) => async () => {
+		const at = $$(".row", list).findIndex((row) => row.dataset.id === id);
 		try {
 			await run();
 			announce(done);
 			await load();
+			($(`[data-id="${id}"] a`, list) ?? $$(".row a", list)[at] ?? $(".row a", list) ?? $("main h1")).focus();
 		} catch (problem) {
 			complain(problem);
 		}
@@ -62,7 +65,7 @@ export default function resumes(page) {
 	const item = (row) =>
 		h(
 			"li",
-			{ class: "row" },
+			{ class: "row", data: { id: row.id } },
 			h(
 				"a",
 				{ class: "card-link", href: `/resumes/${row.id}` },
@@ -78,6 +81,7 @@ export default function resumes(page) {
 							onclick: act(
 								() => patch(`/resumes/${row.id}`, { is_primary: true }),
 								`${row.name} is the primary résumé now`,
+								row.id,
 							),
 						}),
 				iconButton("copy", `Duplicate ${row.name}`, {
@@ -101,7 +105,7 @@ export default function resumes(page) {
 								{ danger: true },
 							)
 						) {
-							await act(() => remove(`/resumes/${row.id}`), `${row.name} is deleted`)();
+							await act(() => remove(`/resumes/${row.id}`), `${row.name} is deleted`, row.id)();
 						}
 					},
 				}),

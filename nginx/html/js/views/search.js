@@ -206,6 +206,11 @@ export function openSearchDialog() {
 		{
 			class: "dialog wide search-dialog",
 			"aria-label": "Search everything",
+			onkeydown: (event) => {
+				if (event.key !== "Escape") return;
+				event.preventDefault(); // which would empty the field first
+				node.close();
+			},
 			onclose: () => {
 				panel.stop();
 				node.remove();

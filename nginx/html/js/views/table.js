@@ -1,12 +1,22 @@
 // The table: all applications in one list, sorted by its heads, a row edited in its place.
 
-import { Pages, applications, endless, isRemoved, matches, removeLater, setPriority, tell } from "../applications.js";
-import { get, patch } from "../api.js";
-import { conflictDialog } from "../conflict.js";
+import { get } from "../api.js";
+import {
+	Pages,
+	applications,
+	changeFacts,
+	endless,
+	isRemoved,
+	matches,
+	removeLater,
+	setPriority,
+	tell,
+} from "../applications.js";
 import { $, $$, h } from "../dom.js";
+import { dropDraft, keepDraft, readDraft } from "../draft.js";
 import { filterBar, isFiltered, readFilters, toQuery } from "../filters.js";
 import { icon } from "../icons.js";
-import { count, since } from "../labels.js";
+import { FACT, count, since } from "../labels.js";
 import {
 	announce,
 	button,
@@ -31,9 +41,9 @@ const COLUMNS = [
 	["Actions", null, "tools"],
 ];
 const EDITABLE = [
-	["company_name", "Company", 255],
-	["role_title", "Role", 255],
-	["location", "Location", 255],
+	["company_name", 255],
+	["role_title", 255],
+	["location", 255],
 ];
 
 const rowOf = new WeakMap(); // what a line shows
@@ -73,25 +83,36 @@ function line(row, replace) {
 	return node;
 }
 
-/** Turns a row into fields, with what the server has now. */
-async function edit(row, replace) {
+const draftOf = (id) => `row:${id}`;
+
+/** Turns a row into fields, with what the server has now or what was typed before a reload (`kept`). */
+async function edit(row, replace, kept = null) {
 	let answer;
 	try {
 		answer = await get(`/applications/${row.id}`);
 	} catch (problem) {
 		return complain(problem);
 	}
-	let { etag } = answer;
-	const fields = EDITABLE.map(([name, label, maxlength]) =>
+	const base = kept?.base ?? answer.data;
+	const etag = kept?.etag ?? answer.etag;
+	const fields = EDITABLE.map(([name, maxlength]) =>
 		h(
 			"label",
 			null,
-			h("span", null, label),
-			h("input", { name, maxlength, value: answer.data[name] ?? "", required: name !== "location" }),
+			h("span", null, FACT[name]),
+			h("input", {
+				name,
+				maxlength,
+				value: kept?.values[name] ?? base[name] ?? "",
+				required: name !== "location",
+			}),
 		),
 	);
 	const fault = h("p", { class: "fault", role: "alert" });
-	const stop = (next) => replace(row.id, line(next, replace), true);
+	const stop = (next) => {
+		dropDraft(draftOf(row.id));
+		replace(row.id, line(next, replace), true);
+	};
 	const values = () =>
 		Object.fromEntries(
 			fields.map((one) => {
@@ -99,34 +120,43 @@ async function edit(row, replace) {
 				return [name, value.trim() === "" && name === "location" ? null : value.trim()];
 			}),
 		);
+	const changed = () => Object.entries(values()).filter(([name, value]) => value !== (base[name] ?? null));
+	let saving = false;
 	const save = async () => {
+		if (saving) return;
+		if (changed().length === 0) return stop({ ...row, ...base });
+		saving = true;
 		try {
-			const { data } = await patch(`/applications/${row.id}`, values(), { etag });
-			tell("changed", data);
+			const saved = await changeFacts(base, etag, Object.fromEntries(changed()));
+			if (saved === null) return $("input", cell).focus();
+			const next = { ...row, ...saved.row };
+			tell("changed", next);
 			announce("Saved");
-			stop(data);
+			stop(next);
 		} catch (problem) {
-			if (problem.status !== 412) {
-				fault.textContent =
-					problem.errors
-						?.map(({ pointer, detail }) => `${pointer.slice(1).replaceAll("_", " ")} ${detail}`)
-						.join(", ") || problem.message;
-				return;
-			}
-			const theirs = await get(`/applications/${row.id}`);
-			const labels = Object.fromEntries(EDITABLE);
-			if ((await conflictDialog(values(), theirs.data, labels)) === "mine") {
-				etag = theirs.etag;
-				return save();
-			}
-			stop(theirs.data);
+			if (problem.status === undefined) throw problem;
+			showFaults(problem);
+		} finally {
+			saving = false;
 		}
+	};
+	const showFaults = (problem) => {
+		const of = (name) => fields.map((one) => $("input", one)).find((input) => input.name === name);
+		const named = (problem.errors ?? []).map(({ pointer, detail }) => [pointer.slice(1), detail]);
+		for (const [name] of named) of(name)?.setAttribute("aria-invalid", "true");
+		fault.textContent =
+			named.map(([name, detail]) => `${FACT[name] ?? name} ${detail}.`).join(" ") || problem.message;
+		of(named[0]?.[0])?.focus();
 	};
 	const cell = h(
 		"tr",
 		{
 			class: "editing",
 			data: { id: row.id },
+			oninput: (event) => {
+				event.target.removeAttribute("aria-invalid");
+				keepDraft(draftOf(row.id), { values: values(), base: pick(base), etag });
+			},
 			onkeydown: (event) => {
 				if (event.key === "Escape") stop(row);
 				if (event.key === "Enter" && event.target.tagName === "INPUT") save();
@@ -146,8 +176,11 @@ async function edit(row, replace) {
 		),
 	);
 	replace(row.id, cell, false);
-	$("input", cell).focus();
+	if (kept === null) $("input", cell).focus();
 }
+
+/** Of an application what the outbox and the fields of a row need. */
+const pick = ({ id, company_name, role_title, location }) => ({ id, company_name, role_title, location });
 
 export default function table(page) {
 	const filters = readFilters(page.query);
@@ -246,6 +279,10 @@ export default function table(page) {
 			end.replaceChildren();
 			show();
 			refreshFocus();
+			for (const row of rows) {
+				const kept = readDraft(draftOf(row.id));
+				if (kept !== null) edit(row, replace, kept);
+			}
 			return mine.more;
 		} catch (problem) {
 			if (mine !== pages || page.signal.aborted) return false;

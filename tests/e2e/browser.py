@@ -67,10 +67,11 @@ class Chromium:
     """
     One browser for a file of tests; each test begins with nothing of the one before.
 
-    `stack` is what it is to look at: anything with `https_port` and path(), which says where to put downloads.
+    `stack` is what it is to look at: anything with `https_port` and path(), which says where to put downloads. `base` is
+    another address of it.
     """
 
-    def __init__(self, stack):
+    def __init__(self, stack, base=None):
         options = webdriver.ChromeOptions()
         options.binary_location = "/usr/bin/chromium"
         for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking",
@@ -84,7 +85,7 @@ class Chromium:
         self.downloads = stack.path("downloads")
         os.makedirs(self.downloads, exist_ok=True)
         self.stack = stack
-        self.base = f"https://localhost:{stack.https_port}"
+        self.base = base or f"https://localhost:{stack.https_port}"
         self.driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver", log_path=os.devnull), options=options)
         self.driver.set_page_load_timeout(PATIENCE * 2)
         self.driver.set_script_timeout(PATIENCE)

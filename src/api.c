@@ -33,6 +33,7 @@ const struct db_statement *const api_statements[] = {
 	export_statements,
 	import_statements,
 	service_statements,
+	minute_statements,
 	NULL,
 };
 

@@ -36,5 +36,6 @@ extern const struct db_statement resume_statements[];
 extern const struct db_statement export_statements[];
 extern const struct db_statement import_statements[];
 extern const struct db_statement service_statements[];
+extern const struct db_statement minute_statements[];
 
 #endif

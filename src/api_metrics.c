@@ -289,7 +289,7 @@ write_refusals(struct view *view, const struct service *service)
 }
 
 static void
-write_service(struct view *view)
+write_service(struct view *view, const struct metrics *metrics)
 {
 	struct buffer *out = view->out;
 
@@ -297,6 +297,9 @@ write_service(struct view *view)
 	buffer_printf(out, "jobforge_build_info{version=\"%s\",schema=\"%s\"} 1\n", JOBFORGE_VERSION, SCHEMA_VERSION_TEXT);
 	head(out, "jobforge_start_time_seconds", "gauge", "When the master started, since 1970: counters begin there.");
 	buffer_printf(out, "jobforge_start_time_seconds %.3f\n", (double)view->master->started / 1e6);
+	head(out, "jobforge_minutes_recorded_time_seconds", "gauge",
+	    "Up to when figures are in the table performance_metrics, since 1970.");
+	buffer_printf(out, "jobforge_minutes_recorded_time_seconds %.3f\n", (double)metrics_span_begin(metrics) / 1e6);
 }
 
 static int
@@ -310,7 +313,7 @@ handle_metrics(struct call *call)
 	view->master = metrics_master(service->meter->metrics);
 	metrics_sum(service->meter->metrics, &view->figures);
 	metrics_look(service->meter->metrics, &view->now);
-	write_service(view);
+	write_service(view, service->meter->metrics);
 	write_classes(view);
 	write_statuses(view);
 	write_latencies(view);

@@ -89,6 +89,8 @@ static const struct confkey keys[] = {
 	{ KEY(login_window), .type = CONFKEY_INTEGER, .min = 1, .max = 86400, .fallback = "900",
 	    .help = "Seconds over which login_attempts counts." },
 
+	{ KEY(metrics_retention), .type = CONFKEY_INTEGER, .min = 0, .max = 3650, .fallback = "30",
+	    .help = "Days for which each minute's figures are kept in the database; 0: they are not written." },
 	{ KEY(refusals_log), .type = CONFKEY_STRING, .max = TEXT_MAX, .fallback = "",
 	    .help = "Log to which nginx writes what it refuses with 429, for the metrics; empty: not counted." },
 

@@ -43,6 +43,7 @@ struct conf {
 	int login_window;          /* seconds, 1..86400, default 900 */
 
 	/* Metrics */
+	int metrics_retention;     /* days, 0..3650, 0 = nothing is written, default 30 */
 	char *refusals_log;        /* nginx's log of what it refuses with 429; empty: none */
 
 	/* Answers and log */

@@ -20,6 +20,7 @@
 #include "fcgi.h"
 #include "log.h"
 #include "metrics.h"
+#include "minute.h"
 #include "request.h"
 #include "response.h"
 #include "route.h"
@@ -245,6 +246,7 @@ run_loop(struct loop *loop)
 		if (count == 0) {
 			/* Idle: find a lost database again, or renew an old connection, before a request needs it. */
 			db_ready(loop->service.db);
+			minute_record(&loop->service, loop->arena);
 			listen_more(loop, !loop->stopping && loop->connections < loop->worker->conf->worker_connections);
 		}
 	}

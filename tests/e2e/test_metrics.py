@@ -1,4 +1,4 @@
-"""Metrics: what is counted, over workers that come and go; who may read them."""
+"""Metrics: what is counted, over workers that come and go; who may read them; and each minute's figures in the database."""
 
 import math
 import os
@@ -321,3 +321,41 @@ def test_what_nginx_refuses_is_counted():
         assert refusals(stack, "rate") == 37
         kill_workers(stack)
         assert refusals(stack, "rate") == 37
+
+
+# --- Each minute's figures ------------------------------------------------------------------------------------------
+
+def test_the_minute_is_written_and_old_ones_go():
+    with Stack(plain=True, metrics_retention=2) as stack:
+        user = stack.user()
+        stack.sql("INSERT INTO public.performance_metrics SELECT now() - make_interval(days => d), 'old', 'GET', '/x', now(),"
+                  " 'api', 1, 0, 0, 1, 1, 1, 1 FROM generate_series(0, 4) AS d")
+        for _ in range(40):
+            user.get("/me").ok()
+        for _ in range(7):
+            user.get("/applications/" + user.id).problem(404)
+        stack.anyone.get("/nowhere").problem(404)
+        began = value(scrape(stack), "jobforge_start_time_seconds")
+        rows = wait_for(lambda: stack.sql(
+            "SELECT method || ' ' || route, pool, requests, client_errors, server_errors, total_seconds, p50_seconds,"
+            " p95_seconds, p99_seconds, extract(epoch FROM started_at), extract(epoch FROM ended_at)"
+            " FROM public.performance_metrics WHERE instance <> 'old'"), 75, "the minute's rows")
+        found = {row[0]: row for row in rows}
+        assert found["GET /api/v1/me"][1:5] == ("api", 40, 0, 0)
+        assert found["GET /api/v1/applications/{id}"][1:5] == ("api", 7, 7, 0)
+        assert found["POST /api/v1/auth/register"][1:5] == ("auth", 1, 0, 0)
+        assert found["GET unmatched"][1:5] == (None, 1, 1, 0)
+        for row in rows:
+            total, p50, p95, p99, start, end = (float(number) for number in row[5:])
+            assert 0 < p50 <= p95 <= p99 <= 10 and 0 < total < 60
+            assert abs(start - began) < 0.01 and 0 < end - start < 75 and end % 60 < 15, (start, end)
+        assert stack.sql("SELECT count(*) FROM public.performance_metrics WHERE instance = 'old'") == [(2,)]
+        assert abs(value(scrape(stack), "jobforge_minutes_recorded_time_seconds") - end) < 0.01
+
+
+def test_without_retention_nothing_is_written(stack):
+    """Its workers would have written by now: the tests above take longer than a minute, or this one waits."""
+    with Stack(plain=True, metrics_retention=0, api_workers=1, auth_workers=1) as quiet:
+        quiet.user().get("/me").ok()
+        time.sleep(62 - time.time() % 60)
+        assert quiet.sql("SELECT count(*) FROM public.performance_metrics") == [(0,)]

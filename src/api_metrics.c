@@ -297,9 +297,9 @@ write_service(struct view *view, const struct metrics *metrics)
 	buffer_printf(out, "jobforge_build_info{version=\"%s\",schema=\"%s\"} 1\n", JOBFORGE_VERSION, SCHEMA_VERSION_TEXT);
 	head(out, "jobforge_start_time_seconds", "gauge", "When the master started, since 1970: counters begin there.");
 	buffer_printf(out, "jobforge_start_time_seconds %.3f\n", (double)view->master->started / 1e6);
-	head(out, "jobforge_minutes_recorded_time_seconds", "gauge",
+	head(out, "jobforge_performance_recorded_time_seconds", "gauge",
 	    "Up to when figures are in the table performance_metrics, since 1970.");
-	buffer_printf(out, "jobforge_minutes_recorded_time_seconds %.3f\n", (double)metrics_span_begin(metrics) / 1e6);
+	buffer_printf(out, "jobforge_performance_recorded_time_seconds %.3f\n", (double)metrics_span_begin(metrics) / 1e6);
 }
 
 static int

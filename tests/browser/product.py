@@ -79,7 +79,8 @@ class User:
             "application-done": f"/applications/{whole}", "document": f"/applications/{whole}/cover_letter",
             "document-empty": f"/applications/{none}/research_report", "document-locked": f"/applications/{none}/cover_letter",
             "resumes": "/resumes", "resume": f"/resumes/{self.resume['id']}", "resume-new": "/resumes/new",
-            "search": "/search?q=engineer", "numbers": "/numbers", "account": "/account", "missing": "/nowhere",
+            "search": "/search?q=engineer", "numbers": "/numbers", "account": "/account", "history": "/account/history",
+            "missing": "/nowhere",
         }
 
 

@@ -21,12 +21,6 @@ PATIENCE = int(os.environ.get("JOBFORGE_TEST_PATIENCE", "30"))  # seconds: beyon
 WIDE = (1280, 900)
 PHONE = (390, 844)
 
-# The page asks for similar documents before this one has an embedding, which the server refuses.
-NO_EMBEDDING = r"/documents/similar - .* status of 422"
-
-# The page asks for the plan, which this server does not offer.
-NO_PLAN = r"/subscription - .* status of 404"
-
 # What passes by itself: the page is being drawn.
 MOVING = (StaleElementReferenceException, ElementClickInterceptedException, ElementNotInteractableException,
           NoSuchElementException)

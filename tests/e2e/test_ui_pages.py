@@ -9,7 +9,7 @@ import secrets
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from browser import NO_EMBEDDING, NO_PLAN, PHONE
+from browser import PHONE
 from stack import NO_SUCH_ID, PASSWORD, wait_for
 
 DESCRIPTION = "A position of which this text is the description, long enough to be one."
@@ -35,7 +35,8 @@ def pages(rows, user):
     resume = user.get("/resumes").ok()["data"][0]
     return ["/board", "/table", "/new", "/new/paste", "/new/csv", f"/applications/{rows[2]['id']}",
             f"/applications/{rows[2]['id']}/cover_letter", f"/applications/{rows[0]['id']}/cover_letter", "/resumes",
-            "/resumes/new", "/resumes/" + resume["id"], "/search?q=kumquat", "/numbers", "/account", "/nowhere"]
+            "/resumes/new", "/resumes/" + resume["id"], "/search?q=kumquat", "/numbers", "/account", "/account/history",
+            "/nowhere"]
 
 
 def settled(page):
@@ -50,7 +51,6 @@ def test_search_everywhere_marks_what_it_finds(page, user):
                              {"company_name": "Bolt", "job_description": DESCRIPTION + " They ask for kumquat."}])
     user.put(f"/applications/{rows[0]['id']}/documents/research_report", {"content": "They grow kumquat trees."}).ok(201)
     user.post("/resumes", {"name": "Fruit", "content": RESUME + "I grew kumquat <b>trees</b>."}).ok(201)
-    page.expect(NO_EMBEDDING)
     page.sign_in(user)
     page.sees("Acme")
     page.keys("/")
@@ -113,7 +113,7 @@ def test_no_numbers_without_applications(page, user):
 # ---- Account ----
 
 def test_profile_and_password(page, stack, user):
-    page.expect(NO_PLAN, 403)
+    page.expect(403)
     page.sign_in(user, "/account")
     page.fill("Your name", "Ada Other")
     page.click("Save")
@@ -134,7 +134,6 @@ def test_profile_and_password(page, stack, user):
 
 
 def test_export_and_import(page, stack, user, chromium):
-    page.expect(NO_PLAN)
     furnish(user)
     for name in glob.glob(os.path.join(chromium.downloads, "*")):
         os.unlink(name)
@@ -161,8 +160,86 @@ def test_export_and_import(page, stack, user, chromium):
     assert stack.sql("SELECT count(*) FROM documents WHERE user_id = %s", other.id) == [(4,)]
 
 
+def plan(stack, user, name, **limits):
+    """Gives the user a plan with these limits."""
+    stack.sql("INSERT INTO plans (name, title, applications, documents) VALUES (%s, %s, %s, %s)", name, name.capitalize(),
+              limits.get("applications"), limits.get("documents"))
+    stack.sql("SELECT jobforge.subscription_set(%s, %s, 'active', NULL, now() + interval '40 days', NULL)", user.id, name)
+
+
+def test_plan_and_usage(page, stack, user):
+    furnish(user)
+    page.sign_in(user, "/account")
+    page.sees("Plan and usage", "There is no limit to what you keep here.", "Applications 4", "Documents 4")
+    assert page.queries("progress") == []
+    page.click("Month by month")
+    page.sees("4 applications, ")
+    plan(stack, user, "exact", applications=4, documents=40)
+    page.reload()
+    page.sees("Exact", "Active, until", "4 of 4", "4 of 40")
+    page.wait(lambda: [one.get_attribute("data-full") for one in page.queries("progress")] == ["full", "no"], "the bars")
+
+
+def test_a_write_over_the_plan_is_told_and_goes_through_with_a_larger_one(page, stack, user):
+    page.expect(403)
+    first = user.create("Acme", "Engineer")
+    plan(stack, user, "small", applications=1, documents=0)
+    page.sign_in(user, "/new")
+    page.fill("Company", "Bolt")
+    page.fill("Role", "Engineer")
+    page.fill("The posting", DESCRIPTION)
+    page.click("Add the application")
+    page.sees("The plan allows 1 application", "Your plan and what of it is used")
+    page.click("Your plan and what of it is used")
+    page.at("/account")
+    page.sees("1 of 1")
+    page.open(f"/applications/{first['id']}/research_report")
+    page.wait(lambda: page.texts(".save-state") == ["Nothing written yet"], "the editor")
+    page.query("textarea").click()
+    page.insert("What I found out about them.")
+    page.wait(lambda: "The plan allows 0 documents" in "".join(page.texts(".save-state")), "the reason")
+    plan(stack, user, "large", applications=9, documents=9)
+    page.reload()
+    page.wait(lambda: page.texts(".save-state") == ["Saved"], "what was typed is saved")
+    page.open("/new")
+    assert page.value("Company") == "Bolt" and page.value("The posting") == DESCRIPTION
+    page.click("Add the application")
+    page.at("/applications/.*", "Engineer Bolt")
+
+
+def test_the_history_says_who_changed_what(page, stack, user):
+    row = user.create("Acme", "Engineer", location="Oslo")
+    path = f"/applications/{row['id']}"
+    user.patch(path, {"location": "Berlin"}).ok()
+    user.put(f"{path}/documents/research_report", {"content": "What there is to know."}).ok(201)
+    user.post("/me/password", {"current_password": PASSWORD, "new_password": "another password"})
+    plan(stack, user, "watched")
+    user.create_many([{"company_name": f"Company {number}"} for number in range(40)])
+    assert user.delete(path).status == 204
+    user.password = "another password"
+    page.sign_in(user, "/account")
+    page.click("Show the history")
+    page.at("/account/history", "History")
+    page.sees("Application deleted: Engineer at Acme", "by you")
+
+    def everything():
+        page.script("scrollTo(0, document.documentElement.scrollHeight);")
+        text = page.text()
+        return all(words in text for words in (
+            "Application added: Engineer at Acme", "Application changed: location", "Document added: Research",
+            "Account changed: password", "Subscription added", "by the administrator", "Application added: Engineer at Company 0"))
+    page.wait(everything, "every change, page by page")
+    page.click("Document")
+    page.wait(lambda: all(text.startswith("Document") for text in page.texts(".entry strong")) and page.texts(".entry"), "only these")
+    page.click("Application")
+    page.wait(lambda: page.path == "/account/history?of=documents&of=applications", "the address")
+    page.reload()
+    page.sees("Document deleted: Research", "Application deleted: Engineer at Acme")
+    page.click_on(".entry summary")
+    page.sees("Before", "After", "Engineer")
+
+
 def test_colours_and_keys_are_remembered(page, user):
-    page.expect(NO_PLAN)
     page.sign_in(user, "/account")
     ground = "return getComputedStyle(document.body).backgroundColor;"
     page.media(prefers_color_scheme="light")
@@ -189,7 +266,7 @@ def test_colours_and_keys_are_remembered(page, user):
 
 
 def test_delete_the_account(page, stack, user):
-    page.expect(NO_PLAN, 403)
+    page.expect(403)
     user.create()
     page.sign_in(user, "/account")
     page.click("Delete my account")
@@ -211,7 +288,6 @@ def test_delete_the_account(page, stack, user):
 # ---- Addresses ----
 
 def test_every_page_has_a_title_and_one_first_heading(page, user):
-    page.expect(NO_PLAN, NO_EMBEDDING)
     rows = furnish(user)
     titles = {}
     page.sign_in(user)
@@ -334,7 +410,6 @@ return [...document.querySelectorAll("body *")].filter((node) => node.checkVisib
 
 @pytest.mark.parametrize("width", [360, PHONE[0], 768, 1600])
 def test_nothing_overlaps_and_nothing_scrolls_sideways(page, user, width):
-    page.expect(NO_PLAN, NO_EMBEDDING)
     rows = furnish(user)
     page.size(width, 844 if width < 600 else 900)
     page.sign_in(user)
@@ -361,7 +436,6 @@ and look after what runs in production.
 
 def test_a_first_day_from_sign_up_to_a_printed_letter(page, stack):
     """What somebody does who has never been here, in one go, with nothing but what is on the page."""
-    page.expect(NO_EMBEDDING)
     email = f"first-{secrets.token_hex(4)}@example.com"
     page.open("/")
     page.click("Create an account")

@@ -4,7 +4,6 @@ import secrets
 
 from selenium.webdriver.common.keys import Keys
 
-from browser import NO_EMBEDDING, NO_PLAN
 from stack import PASSWORD
 
 REFRESH = "/api/v1/auth/refresh"
@@ -137,7 +136,7 @@ def test_tabs_share_one_refresh(page, stack, user):
 
 def test_the_end_of_a_session_loses_nothing_that_was_typed(page, stack, user):
     application = user.create("Acme", "Engineer")
-    page.expect(401, NO_EMBEDDING)
+    page.expect(401)
     page.sign_in(user, f"/applications/{application['id']}/research_report")
     page.sees("Nothing written yet")
     other = user.post("/me/password", {"current_password": PASSWORD, "new_password": "another password"})
@@ -159,7 +158,7 @@ def test_the_end_of_a_session_loses_nothing_that_was_typed(page, stack, user):
 
 
 def test_a_revoked_session_at_the_start_is_a_sign_in_that_goes_on(page, stack, user):
-    page.expect(401, NO_PLAN)
+    page.expect(401)
     page.sign_in(user)
     page.find("heading", "Applications")
     stack.sql("DELETE FROM jobforge.refresh_families WHERE user_id = %s", user.id)

@@ -22,6 +22,7 @@ const VIEWS = [
 	[/^\/search$/, () => import("./views/search.js")],
 	[/^\/numbers$/, () => import("./views/numbers.js")],
 	[/^\/account$/, () => import("./views/account.js")],
+	[/^\/account\/history$/, () => import("./views/history.js")],
 	[/^\/(?<form>sign-in|sign-up)$/, () => import("./views/sign.js")],
 ];
 const MISSING = () => import("./views/missing.js");

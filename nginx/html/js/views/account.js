@@ -10,6 +10,7 @@ import { go } from "../router.js";
 import { currentUser, ended, setUser, signIn, signOut } from "../session.js";
 import { button, complain, dialog, field, form, toast } from "../ui.js";
 import { pageHead } from "./parts.js";
+import { planPanel } from "./plan.js";
 
 const panel = (title, ...children) => h("section", { class: "panel stack" }, h("h2", null, title), ...children);
 
@@ -288,7 +289,14 @@ function end() {
 	);
 }
 
-export default function account() {
+const past = () =>
+	panel(
+		"History",
+		h("p", { class: "muted" }, "Who added, changed or deleted what in this account, and when."),
+		h("p", { class: "actions" }, h("a", { class: "button quiet", href: "/account/history" }, "Show the history")),
+	);
+
+export default function account(page) {
 	const unsent = outbox.all().length;
 	return {
 		title: "Account",
@@ -299,8 +307,10 @@ export default function account() {
 			unsent > 0 && h("p", { class: "muted" }, `${count(unsent, "change")} waiting in this browser.`),
 			profile(),
 			password(),
+			planPanel(page.signal),
 			looks(),
 			data(),
+			past(),
 			end(),
 		),
 	};

@@ -12,7 +12,8 @@
 struct conf {
 	/* Database */
 	char *database;            /* libpq connection string or URI of the workers, as jobforge_app */
-	char *admin_database;      /* of jobforgectl migrate, a role that may create roles; default: `database` */
+	char *admin_database;      /* of jobforgectl, a role that may create roles; default: `database` */
+	char *backup_database;     /* of jobforgectl backup; empty: `database` as jobforge_backup */
 	int connect_timeout;       /* milliseconds, 1..10000, default 1000 */
 	int statement_timeout;     /* milliseconds, 100..4500, default 4000: a request never hangs over 5 s */
 	int connection_lifetime;   /* seconds, 0..31536000, 0 = for ever, default 3600: pool_recycle */
@@ -45,6 +46,13 @@ struct conf {
 	/* Metrics */
 	int metrics_retention;     /* days, 0..3650, 0 = nothing is written, default 30 */
 	char *refusals_log;        /* nginx's log of what it refuses with 429; empty: none */
+
+	/* Operation */
+	char *backup_directory;
+	int backup_keep;           /* 1..10000, default 14 */
+	int backup_keep_days;      /* 0..36500, 0 = for ever, default 0 */
+	char *pg_bin;              /* directory of PostgreSQL's programs; empty: found */
+	char *certificate;         /* nginx's, which doctor looks at; empty: none */
 
 	/* Answers and log */
 	bool server_timing;        /* default off */

@@ -11,6 +11,13 @@ enum { SHA256_BYTES = 32, SHA512_BYTES = 64 };
 void crypto_random(void *out, size_t len);
 
 void crypto_sha256(uint8_t out[SHA256_BYTES], const void *data, size_t len);
+
+/* SHA-256 of what comes piece by piece. Begun by crypto_hash_new(), ended by crypto_hash_end(), which frees it. */
+struct crypto_hash;
+struct crypto_hash *crypto_hash_new(void);
+void crypto_hash_add(struct crypto_hash *hash, const void *data, size_t len);
+void crypto_hash_end(struct crypto_hash *hash, uint8_t out[SHA256_BYTES]);
+
 void crypto_hmac_sha256(uint8_t out[SHA256_BYTES], struct slice key, const void *data, size_t len);
 
 /* HMAC by the SHA-2 of `bits` (256, 384 or 512); writes and returns bits / 8 bytes. */

@@ -6,6 +6,9 @@
 
 #include "buffer.h"
 
+/* The types that are not written as strings, by their ids in pg_type.dat, which are fixed for ever. */
+enum { OID_BOOL = 16, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_FLOAT4 = 700, OID_FLOAT8 = 701, OID_NUMERIC = 1700 };
+
 struct db_tool {
 	PGconn *conn;
 	PGresult *failure; /* of the last statement that failed; NULL: none yet */
@@ -90,6 +93,87 @@ db_tool_close(struct db_tool *tool)
 	free(tool);
 }
 
+/* keyword='value' */
+static void
+append_pair(struct buffer *out, const char *keyword, const char *value)
+{
+	buffer_printf(out, "%s%s='", out->len == 0 ? "" : " ", keyword);
+	for (; *value != '\0'; value++) {
+		if (*value == '\'' || *value == '\\')
+			buffer_putc(out, '\\');
+		buffer_putc(out, *value);
+	}
+	buffer_putc(out, '\'');
+}
+
+/* The text of a buffer as a string of its own. */
+static char *
+take_string(struct buffer *buffer)
+{
+	buffer_putc(buffer, '\0');
+	return buffer->data;
+}
+
+/* The pairs but the password, which goes to *password. False for a secret that has no way to another program. */
+static bool
+append_options(struct buffer *out, const PQconninfoOption *options, char **password)
+{
+	for (const PQconninfoOption *option = options; option->keyword != NULL; option++) {
+		struct buffer copy = { 0 };
+		if (option->val == NULL)
+			continue;
+		if (strcmp(option->keyword, "sslpassword") == 0)
+			return false;
+		if (strcmp(option->keyword, "password") != 0) {
+			append_pair(out, option->keyword, option->val);
+			continue;
+		}
+		buffer_puts(&copy, option->val);
+		*password = take_string(&copy);
+	}
+	return true;
+}
+
+static void
+override(PQconninfoOption *options, const char *keyword, const char *value)
+{
+	for (PQconninfoOption *option = options; option->keyword != NULL; option++) {
+		if (strcmp(option->keyword, keyword) != 0)
+			continue;
+		PQfreemem(option->val); /* malloc'ed by libpq, which also frees what we put there */
+		option->val = value == NULL ? NULL : strdup(value);
+	}
+}
+
+char *
+db_tool_conninfo(const char *conninfo, const char *user, const char *database, char **password, char *error,
+    size_t error_size)
+{
+	struct buffer out = { 0 };
+	char *reason = NULL;
+	*password = NULL;
+	PQconninfoOption *options = PQconninfoParse(conninfo, &reason);
+	if (options == NULL) {
+		set_error(error, error_size, reason == NULL ? "out of memory" : reason);
+		PQfreemem(reason);
+		return NULL;
+	}
+	if (user != NULL) {
+		override(options, "user", user);
+		override(options, "password", NULL);
+	}
+	if (database != NULL)
+		override(options, "dbname", database);
+	bool complete = append_options(&out, options, password);
+	PQconninfoFree(options);
+	if (complete)
+		return take_string(&out);
+	set_error(error, error_size, "the connection string has an sslpassword, which no program of PostgreSQL's can be given");
+	free(*password);
+	buffer_free(&out);
+	return NULL;
+}
+
 /* Keeps the result, or NULL when libpq could not even make one, as the last error. */
 static void
 keep_failure(struct db_tool *tool, PGresult *result)
@@ -162,6 +246,36 @@ int
 db_rows_count(const struct db_rows *rows)
 {
 	return PQntuples(result_of(rows));
+}
+
+int
+db_rows_columns(const struct db_rows *rows)
+{
+	return PQnfields(result_of(rows));
+}
+
+const char *
+db_rows_name(const struct db_rows *rows, int column)
+{
+	return PQfname(result_of(rows), column);
+}
+
+enum db_rows_kind
+db_rows_kind(const struct db_rows *rows, int column)
+{
+	switch (PQftype(result_of(rows), column)) {
+	case OID_BOOL:
+		return DB_ROWS_BOOLEAN;
+	case OID_INT2:
+	case OID_INT4:
+	case OID_INT8:
+	case OID_FLOAT4:
+	case OID_FLOAT8:
+	case OID_NUMERIC:
+		return DB_ROWS_NUMBER;
+	default:
+		return DB_ROWS_TEXT;
+	}
 }
 
 const char *

@@ -18,6 +18,14 @@ struct db_tool *db_tool_open(const char *conninfo, char *error, size_t error_siz
 void db_tool_close(struct db_tool *tool);
 
 /*
+ * The connection string in the form of pairs, with another user and database (unless NULL), for a program that is given it on
+ * its command line, where all can read it: a password is not in it but in *password (NULL: there is none, or the user is
+ * another). Both are the caller's to free(). NULL on failure, with a sentence in `error`.
+ */
+char *db_tool_conninfo(const char *conninfo, const char *user, const char *database, char **password, char *error,
+    size_t error_size) MUST_CHECK;
+
+/*
  * Runs `sql` with `count` text parameters (NULL: SQL NULL); with none, it may be several statements, and the last one's
  * rows are the result. NULL on error: see below. The caller gives the rows to db_rows_free().
  */
@@ -32,7 +40,13 @@ const char *db_tool_sqlstate(const struct db_tool *tool);
 /* The line (from 1) of `sql` that the last error points at, when `sql` ran inside a function (EXECUTE); 0: none. */
 int db_tool_error_line(const struct db_tool *tool, const char *sql);
 
+/* How a column's values are written: what is neither a number nor true or false is text. */
+enum db_rows_kind { DB_ROWS_TEXT, DB_ROWS_NUMBER, DB_ROWS_BOOLEAN };
+
 int db_rows_count(const struct db_rows *rows);
+int db_rows_columns(const struct db_rows *rows);
+const char *db_rows_name(const struct db_rows *rows, int column);
+enum db_rows_kind db_rows_kind(const struct db_rows *rows, int column);
 const char *db_rows_value(const struct db_rows *rows, int row, int column); /* NULL for SQL NULL */
 void db_rows_free(struct db_rows *rows);
 

@@ -69,7 +69,7 @@ list_items() {
 }
 
 ctl help | sed -n '/^Commands:/,/^$/p' | list_items | sort > "$work/commands.program"
-sed -n 's/^\.It Ic \([a-z ]*\).*/\1/p' "$ctl_page" | sed 's/ *$//' | sort > "$work/commands.page"
+sed -n 's/^\.It Ic \([a-z -]*\).*/\1/p' "$ctl_page" | sed 's/ *$//' | sort > "$work/commands.page"
 same "$work/commands.program" "$work/commands.page" "the commands of jobforgectl(8)"
 
 {

@@ -7,19 +7,19 @@ exec awk '
 BEGIN {
 	# Lowest first; a name that ends in "*" stands for all that begin so.
 	layer("base", "base arena buffer clock log utf8")
-	layer("leaf", "conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
+	layer("leaf", "certificate child conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
 	    "jsonstream markdown metrics password refusals schema token writer")
 	layer("request", "arguments auth create endpoint field fieldschema list openapi openapi_* problem request " \
 	    "response route row sheet")
 	layer("api", "api api_* minute")
-	layer("process", "dbtool jobforgectl jobforged keyfile listener main master migrate migration scoreboard worker ctl*")
+	layer("process", "backup dbtool jobforgectl jobforged keyfile listener main master migrate migration pgprogram restore scoreboard worker ctl*")
 
 	library("fcgi", "^(fcgi.*|fastcgi)\\.h$", "fcgi.c")
 	library("libpq", "^(libpq.*|postgres.*|pg_config.*)\\.h$", "db.c dbtool.c") # the workers; jobforgectl
 	library("json-c", "^(json-c/.*|json.*\\.h)$", "json.c")
 	library("libjwt", "^(jwt.*|jansson)\\.h$", "token.c")
 	library("libxcrypt", "^crypt\\.h$", "password.c")
-	library("libcrypto", "^openssl/", "crypto.c")
+	library("libcrypto", "^openssl/", "certificate.c crypto.c")
 	library("cmark-gfm", "^cmark-gfm.*\\.h$", "markdown.c")
 
 	system_headers = "^((assert|complex|ctype|dirent|endian|errno|fcntl|fenv|float|getopt|glob|grp|inttypes|" \

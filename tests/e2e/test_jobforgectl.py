@@ -268,6 +268,11 @@ def test_bad_environment():
     (("migrate", "--directory"), "--directory needs a value: --directory DIR."),
     (("version", "--json=1"), "--json takes no value."),
     (("config", "--example", "--json"), "config --example has no JSON form."),
+    (("completion", "--json"), "completion has no JSON form."),
+    (("restore",), "restore needs FILE."),
+    (("monitor", "--every", "0"), "--every must be a whole number from 1 to 3600."),
+    (("bench-db", "--seconds=3x"), "--seconds must be a whole number from 1 to 60."),
+    (("maintain", "--audit-months="), "--audit-months must be a whole number from 1 to 1200."),
 ])
 def test_usage(arguments, sentence):
     assert fail(2, *arguments) == f"jobforgectl: {sentence} See jobforgectl help.\n"
@@ -279,8 +284,56 @@ def test_help():
     one = succeed("help", "key", "rotate")
     assert one == succeed("key", "rotate", "--help") and one.startswith("usage: jobforgectl [options] key rotate\n")
     listed = json.loads(succeed("help", "--json"))
-    assert [command["name"] for command in listed["commands"]] == ["config", "help", "key rotate", "migrate", "version"]
+    names = [command["name"] for command in listed["commands"]]
+    assert {"backup", "doctor", "key rotate", "migrate", "restore", "verify-backup"} <= set(names)
+    assert names == sorted(names)
+    for name in names:
+        assert f"\n  {name} " in whole
+        assert succeed("help", *name.split()).startswith(f"usage: jobforgectl [options] {name}")
 
+
+# --- Completion -----------------------------------------------------------------------------------------------------
+
+def complete(*words):
+    """What bash offers for the last word."""
+    script = succeed("completion") + """
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_jobforgectl
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+    done = subprocess.run(["bash", "-u", "-c", script, "bash", "jobforgectl", *words], text=True, capture_output=True,
+                          timeout=30, check=True)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_completion_knows_what_help_knows():
+    """Each command can be typed by completing, word after word, and then offers its own options."""
+    listed = json.loads(succeed("help", "--json"))
+    for command in listed["commands"]:
+        words = command["name"].split()
+        for count, word in enumerate(words):
+            assert complete(*words[:count], word[:-1]) .count(word) == 1, words
+        wanted = {option["name"] for option in command["options"] + listed["options"]}
+        assert wanted == set(complete(*words, "--")), words
+    assert set(complete("")) - {option["name"] for option in listed["options"]} == \
+        {command["name"].split()[0] for command in listed["commands"]}
+
+
+@pytest.mark.parametrize("words, offered", [
+    (("mig",), ["migrate"]),
+    (("--json", "mig",), ["migrate"]),
+    (("key", ""), ["rotate"]),
+    (("key", "rotate", "--dry"), []),
+    (("migrate", "--dry-run", "--dir"), ["--directory"]),
+    (("help", "key", "r"), ["rotate"]),
+    (("no-such-command", "--js"), ["--json"]),
+])
+def test_completion(words, offered):
+    assert [word for word in complete(*words) if not (words[-1] == "" and word.startswith("-"))] == offered
+
+
+# --- Version ---------------------------------------------------------------------------------------------------------
 
 def test_version():
     assert succeed("version") == succeed("--version")

@@ -176,7 +176,7 @@ def test_plan_and_usage(page, stack, user):
     page.sees("4 applications, ")
     plan(stack, user, "exact", applications=4, documents=40)
     page.reload()
-    page.sees("Exact", "Active, until", "4 of 4", "4 of 40")
+    page.sees("Exact Active Until ", "4 of 4", "4 of 40")
     page.wait(lambda: [one.get_attribute("data-full") for one in page.queries("progress")] == ["full", "no"], "the bars")
 
 
@@ -226,8 +226,8 @@ def test_the_history_says_who_changed_what(page, stack, user):
         page.script("scrollTo(0, document.documentElement.scrollHeight);")
         text = page.text()
         return all(words in text for words in (
-            "Application added: Engineer at Acme", "Application changed: location", "Document added: Research",
-            "Account changed: password", "Subscription added", "by the administrator", "Application added: Engineer at Company 0"))
+            "Application added: Engineer at Acme", "Application changed Location · ", "Document added: Research",
+            "Account changed Password · ", "Subscription added", "by the administrator", "Application added: Engineer at Company 0"))
     page.wait(everything, "every change, page by page")
     page.click("Document")
     page.wait(lambda: all(text.startswith("Document") for text in page.texts(".entry strong")) and page.texts(".entry"), "only these")

@@ -1,5 +1,6 @@
 // What was changed in the account, by whom and when: the audit log, newest first.
 
+import { get } from "../api.js";
 import { Pages, endless } from "../applications.js";
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
@@ -59,23 +60,36 @@ const changesOf = (entry) =>
 				: [FIELDS[name] ?? name, valueOf(one.old), valueOf(one.new)],
 		);
 
-/** What it is about, as far as the entry itself tells. */
-function subject({ table_name: table, action, changes }) {
+/** What it is about, as far as the entry itself tells; what was only changed is known by `names`. */
+function subject({ table_name: table, action, changes, row_id: id }, names) {
 	const value = (name) => changes[name]?.new ?? changes[name]?.old;
-	if (action === "update")
-		return changesOf({ changes })
-			.map(([name]) => name.toLowerCase())
-			.join(", ");
+	if (action === "update") return names.get(id) ?? "";
 	if (table === "applications") return `${value("role_title")} at ${value("company_name")}`;
-	if (table === "documents") return DOCUMENT[value("document_type")]?.label ?? "";
+	if (table === "documents") return names.get(id) ?? DOCUMENT[value("document_type")]?.label ?? "";
 	return value("name") ?? value("email") ?? "";
+}
+
+/** What the newest things of the user are called, by their ids. Without them the history is no less true. */
+async function namesOf(signal) {
+	const names = new Map();
+	const note = async (path, name) => {
+		const { data } = await get(`${path}?limit=100`, { signal });
+		for (const row of data.data) names.set(row.id, name(row));
+	};
+	const position = (row) => `${row.role_title} at ${row.company_name}`;
+	await Promise.allSettled([
+		note("/applications", position),
+		note("/documents", (row) => `${DOCUMENT[row.document_type].label}, ${position(row.application)}`),
+		note("/resumes", (row) => row.name),
+	]);
+	return names;
 }
 
 const ADDRESSES = { applications: "/applications/", user_resumes: "/resumes/" };
 
-function entryNode(entry) {
+function entryNode(entry, names) {
 	const [word, sign] = ACTIONS[entry.action];
-	const about = subject(entry);
+	const about = subject(entry, names);
 	const rows = changesOf(entry);
 	const address = entry.action !== "delete" && ADDRESSES[entry.table_name];
 	return h(
@@ -89,6 +103,7 @@ function entryNode(entry) {
 			h(
 				"p",
 				{ class: "muted" },
+				entry.action === "update" && `${rows.map(([name]) => name).join(", ")} · `,
 				h("time", { datetime: entry.created_at }, momentOf(entry.created_at)),
 				entry.actor === "user" ? " by you" : ` by the administrator ${entry.actor}`,
 			),
@@ -135,6 +150,7 @@ export default function history(page) {
 	const list = h("ol", { class: "entries" });
 	const end = h("div", null, skeleton(6, "row"));
 	const total = h("p", { class: "muted", role: "status" });
+	const names = namesOf(page.signal);
 	let pages = null;
 	let visible;
 	const ready = new Promise((resolve) => {
@@ -143,9 +159,9 @@ export default function history(page) {
 
 	async function fill(mine) {
 		try {
-			const rows = await mine.load(page.signal);
+			const [rows, known] = await Promise.all([mine.load(page.signal), names]);
 			if (mine !== pages) return false;
-			list.append(...rows.map(entryNode));
+			list.append(...rows.map((entry) => entryNode(entry, known)));
 			total.textContent = count(mine.total, "change");
 			end.replaceChildren(
 				...(mine.total === 0

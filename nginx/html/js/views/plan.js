@@ -46,14 +46,11 @@ function meter(name, used, limit) {
 	);
 }
 
-/** What holds, in a sentence. */
-function sentence({ status, title, period_end: end, limits }) {
+/** What holds, in a sentence beside its name and state. */
+function sentence({ title, period_end: end, limits }) {
+	if (end !== null) return `${new Date(end) > new Date() ? "Until" : "It ended on"} ${dateOf(end)}.`;
 	const free = Object.values(limits).every((limit) => limit === null);
-	const until = end === null ? "" : new Date(end) > new Date() ? `until ${dateOf(end)}` : `ended on ${dateOf(end)}`;
-	if (status === "none" || (status === "active" && until === "")) {
-		return free ? "There is no limit to what you keep here." : `This is what ${title} includes.`;
-	}
-	return `${STATES[status][0]}${until && `, ${until}`}.`;
+	return free ? "There is no limit to what you keep here." : `This is what ${title} includes.`;
 }
 
 const months = (rows) =>

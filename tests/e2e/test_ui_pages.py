@@ -2,15 +2,17 @@
 
 import base64
 import glob
+import gzip
 import json
 import os
 import secrets
+import shutil
 
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from browser import PHONE
-from stack import NO_SUCH_ID, PASSWORD, wait_for
+from browser import PHONE, Chromium
+from stack import NO_SUCH_ID, PASSWORD, SOURCE, Stack, wait_for
 
 DESCRIPTION = "A position of which this text is the description, long enough to be one."
 LONG = "Donaudampfschifffahrtsgesellschaft" * 6
@@ -354,6 +356,39 @@ def test_going_elsewhere_gives_the_focus_to_the_heading(page, user):
     page.click("Acme Engineer")
     page.wait(lambda: page.script("return document.activeElement.tagName;") == "H1", "the heading has the focus")
     assert rows[0]["id"] in page.path
+
+
+# ---- What is loaded ----
+
+def compressed(place):
+    """The pages as they are installed, each file with its compressed form."""
+    shutil.copytree(os.path.join(SOURCE, "nginx", "html"), place)
+    for directory, _, names in os.walk(place):
+        for name in names:
+            with open(os.path.join(directory, name), "rb") as file, gzip.open(file.name + ".gz", "wb", 9) as small:
+                small.write(file.read())
+    return place
+
+
+def test_the_first_page_is_small_and_asks_nobody_else(tmp_path):
+    """All that the sign-in page and the board take with an empty cache, as it came over the wire."""
+    tmp_path.chmod(0o755)
+    with Stack(nginx={"HTML": compressed(str(tmp_path / "html"))}) as installed, Chromium(installed) as chromium:
+        user = installed.user()
+        furnish(user)
+        for path in ("/sign-in", "/board"):
+            page = chromium.page()
+            if path == "/board":
+                page.sign_in(user, "/favicon.svg")
+            page.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+            page.open(path)
+            settled(page)
+            loaded = page.script("""
+                return [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+                    .map((one) => [one.name, one.transferSize]);""")
+            assert len(loaded) > 15 and all(name.startswith(page.base + "/") for name, _ in loaded), loaded
+            assert 20 * 1024 < sum(size for _, size in loaded) < 100 * 1024, loaded
+            page.close()
 
 
 # ---- Sizes ----

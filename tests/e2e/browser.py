@@ -18,6 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from stack import wait_for
 
 PATIENCE = int(os.environ.get("JOBFORGE_TEST_PATIENCE", "30"))  # seconds: beyond them nothing will come
+LOOK = 0.06  # seconds between two looks at the page, each of which takes the browser's time
 WIDE = (1280, 900)
 PHONE = (390, 844)
 
@@ -167,11 +168,18 @@ class Page:
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600})
 
     def offline(self, away=True):
-        self.driver.execute_cdp_cmd("Network.enable", {})
-        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {
-            "offline": away, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1})
+        self._network(offline=away)
         if away:
             self.expect("ERR_INTERNET_DISCONNECTED")
+
+    def slow(self, latency):
+        """Every answer comes so many milliseconds later."""
+        self._network(latency=latency)
+
+    def _network(self, offline=False, latency=0):
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {
+            "offline": offline, "latency": latency, "downloadThroughput": -1, "uploadThroughput": -1})
 
     def media(self, **features):
         """media(type="print"), media(prefers_color_scheme="dark"); media() is as before."""
@@ -236,7 +244,7 @@ class Page:
                     return None
                 raise
         try:
-            return wait_for(tried, PATIENCE, what)
+            return wait_for(tried, PATIENCE, what, LOOK)
         except AssertionError as error:
             raise AssertionError(f"{error}; at {self.path} with: {self._glance()}") from None
 

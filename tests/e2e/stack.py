@@ -47,7 +47,7 @@ COUNTERS = ("jobforge.login_attempts",)
 UNSET = object()
 
 
-def wait_for(condition, timeout=15, what="condition"):
+def wait_for(condition, timeout=15, what="condition", pause=0.02):
     """Polls until `condition()` is true and returns its value; fails the test after `timeout` seconds."""
     end = time.monotonic() + timeout
     while True:
@@ -56,7 +56,7 @@ def wait_for(condition, timeout=15, what="condition"):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {timeout} s")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def together(count, function):

@@ -102,6 +102,22 @@ def test_a_document_is_deleted_after_a_question_and_not_out_of_order(page, stack
     page.wait(lambda: stored(stack, application, "optimized_resume") is None, "it is gone")
 
 
+def test_similar_documents_stand_beside_one_that_has_an_embedding(page, user, application):
+    other = user.create("Bolt", "Manager")
+    for row, first in ((application, 1.0), (other, 0.5)):
+        write(user, row, "research_report", "What there is to know.")
+        vector = [first, 1.0] + [0.0] * 1534
+        user.put(f"/applications/{row['id']}/documents/research_report/embedding", {"embedding": vector}).ok(201)
+    write(user, application, "optimized_resume", "What I have done so far.")
+    page.sign_in(user, f"/applications/{application['id']}/research_report")
+    page.sees("Similar documents", "Research, Manager at Bolt", "95 % alike")
+    page.click("Research, Manager at Bolt")
+    page.at(f"/applications/{other['id']}/research_report", "Manager Bolt")
+    page.open(f"/applications/{application['id']}/optimized_resume")
+    page.sees("Similar documents are shown here once this one has an embedding.")
+    assert len(page.requests("POST", "/api/v1/documents/similar")) == 2, "nothing is asked that can have no answer"
+
+
 # ---- The editor ----
 
 def test_the_preview_is_the_rendering_of_the_server(page, stack, application, user):

@@ -11,7 +11,7 @@ import shutil
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from browser import PHONE, Chromium
+from browser import PHONE, WIDE, Chromium
 from stack import NO_SUCH_ID, PASSWORD, SOURCE, Stack, wait_for
 
 DESCRIPTION = "A position of which this text is the description, long enough to be one."
@@ -455,6 +455,32 @@ def test_nothing_overlaps_and_nothing_scrolls_sideways(page, user, width):
         wrong += [(path, "sideways", one) for one in page.script(SIDEWAYS)]
         wrong += [(path, "overlap", one) for one in page.script(OVERLAPS)]
     assert wrong == [], "\n".join(map(str, wrong))
+
+
+# What has moved since the page began without anybody's doing, as a share of the screen.
+SHIFTS = """
+const done = arguments[0];
+new PerformanceObserver((list, observer) => {
+    observer.disconnect();
+    done(list.getEntries().filter((one) => !one.hadRecentInput).reduce((sum, one) => sum + one.value, 0));
+}).observe({ type: "layout-shift", buffered: true });
+setTimeout(() => done(0), 300);
+"""
+
+
+@pytest.mark.parametrize("size", [PHONE, WIDE])
+def test_nothing_jumps_while_it_loads_over_a_slow_network(page, user, size):
+    rows = furnish(user)
+    page.size(*size)
+    page.sign_in(user)
+    page.slow(50)
+    jumps = {}
+    for path in ("/board", "/table", f"/applications/{rows[2]['id']}", f"/applications/{rows[2]['id']}/cover_letter",
+                 "/resumes", "/numbers", "/account"):
+        page.open(path)
+        settled(page)
+        jumps[path] = page.driver.execute_async_script(SHIFTS)
+    assert max(jumps.values()) < 0.05, jumps
 
 
 # ---- A whole day ----

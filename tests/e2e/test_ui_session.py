@@ -4,7 +4,8 @@ import secrets
 
 from selenium.webdriver.common.keys import Keys
 
-from stack import PASSWORD
+from browser import Chromium
+from stack import PASSWORD, Stack
 
 REFRESH = "/api/v1/auth/refresh"
 FAMILIES = "SELECT count(*) FROM jobforge.refresh_families WHERE user_id = %s AND revoked_at IS NULL"
@@ -132,6 +133,18 @@ def test_tabs_share_one_refresh(page, stack, user):
         page.sees("No résumé yet")
         first = page.to(first)
     assert len(page.requests("POST", REFRESH)) - before == 1
+
+
+def test_a_token_is_renewed_before_it_runs_out():
+    with Stack(access_token_lifetime=62) as brief, Chromium(brief) as chromium:
+        user = brief.user()
+        page = chromium.page()
+        page.sign_in(user)
+        page.find("heading", "Applications")
+        before = len(page.requests("POST", REFRESH))
+        page.wait(lambda: len(page.requests("POST", REFRESH)) > before, "another token, without anybody asking")
+        assert 401 not in {line["status"] for line in brief.access_log()}
+        page.close()
 
 
 def test_the_end_of_a_session_loses_nothing_that_was_typed(page, stack, user):

@@ -50,6 +50,19 @@ def frozen(stack):
             os.kill(pid, signal.SIGCONT)
 
 
+@contextmanager
+def down(stack):
+    """No worker is there, as while the service is being started again."""
+    stack.jobforged.terminate()
+    stack.hang_up()  # or the workers would wait for what nginx may still send
+    stack.stop_jobforged()
+    try:
+        yield
+    finally:
+        stack.start_jobforged()
+        stack.wait_ready()
+
+
 def area(page):
     return page.query("textarea.markdown")
 
@@ -139,13 +152,9 @@ def test_a_form_sent_while_the_server_is_down_is_created_once(page, stack, user)
     page.fill("Company", "Acme")
     page.fill("Role", "Engineer")
     page.fill("The posting", "A position of which this text is the description, long enough to be one.")
-    stack.stop_jobforged()
-    try:
+    with down(stack):
         page.click("Add the application")
         page.sees("The server is busy: trying again in")
-    finally:
-        stack.start_jobforged()
-        stack.wait_ready()
     page.at("/applications/.*", "Engineer Acme")
     assert stack.sql("SELECT count(*) FROM applications WHERE user_id = %s", user.id) == [(1,)]
 
@@ -155,13 +164,9 @@ def test_a_page_asked_for_while_the_server_is_down_comes_by_itself(page, stack, 
     page.expect(502, 503, 504)
     page.sign_in(user, "/numbers")
     page.find("heading", "Numbers")
-    stack.stop_jobforged()
-    try:
+    with down(stack):
         page.click("Applications")
         page.sees("The server is busy: trying again in")
-    finally:
-        stack.start_jobforged()
-        stack.wait_ready()
     page.wait(lambda: page.texts(".card strong") == ["Acme"], "the board, without a click")
 
 

@@ -15,7 +15,7 @@ const char ctl_default_config[] = SYSCONFDIR "/jobforge/jobforged.conf";
 const char ctl_default_migrations[] = PKGDATADIR "/migrations";
 
 /* Each error is one sentence on one line. */
-static void
+static PRINTF_LIKE(1, 0) void
 complain(const char *format, va_list args, const char *more)
 {
 	char text[CTL_ERROR_SIZE + 256];

@@ -313,7 +313,8 @@ ctl_write_rows(struct writer *writer, const char *name, const struct db_rows *ro
 void
 ctl_print(struct buffer *out)
 {
-	fwrite(out->data, 1, out->len, stdout);
+	if (out->len > 0) /* one that was never written to has no data */
+		fwrite(out->data, 1, out->len, stdout);
 	buffer_free(out);
 }
 

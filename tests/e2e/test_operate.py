@@ -836,7 +836,8 @@ def test_monitor_counts_statements(operator, fresh):
     query(target, "CREATE EXTENSION pg_stat_statements")
     query(target, "SELECT pg_sleep(0.2), count(*) FROM public.users WHERE full_name = 'nobody'")
     rows = operator.json("monitor", admin_database=conninfo(target))["statements"]
-    assert any("full_name = $2" in row["statement"] for row in rows), rows
+    # Its constants stay in the text where the server, short of room, had forgotten the statement before it ended.
+    assert any("full_name = $2" in row["statement"] or "full_name = 'nobody'" in row["statement"] for row in rows), rows
 
 
 def test_monitor_again_and_again(operator, filled):

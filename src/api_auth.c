@@ -310,7 +310,7 @@ const struct endpoint auth_endpoints[] = {
 	    .entity = "Session", .problems = { PROBLEM_EMAIL_TAKEN }, .about = "Makes an account and signs in." },
 	{ .method = HTTP_POST, .path = API "/auth/login", .access = ACCESS_ANYONE, .pool = POOL_AUTH,
 	    .body = login_body, .answers = session_fields, .handler = handle_login,
-	    .problems = { PROBLEM_BAD_CREDENTIALS, PROBLEM_TOO_MANY_ATTEMPTS }, .about = "Signs in." },
+	    .problems = { PROBLEM_BAD_CREDENTIALS, PROBLEM_TOO_MANY_ATTEMPTS, PROBLEM_ACCOUNT_DISABLED }, .about = "Signs in." },
 	{ .method = HTTP_POST, .path = API "/auth/refresh", .access = ACCESS_ANYONE, .pool = POOL_AUTH,
 	    .body = refresh_body, .answers = session_fields, .handler = handle_refresh,
 	    .problems = { PROBLEM_BAD_REFRESH_TOKEN }, .about = "Trades a refresh token for a new pair." },

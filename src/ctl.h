@@ -56,8 +56,8 @@ struct ctl {
 
 /* The same order as in jobforgectl.c. */
 extern const struct ctl_command ctl_backup, ctl_bench_db, ctl_completion, ctl_config, ctl_doctor, ctl_help, ctl_key_rotate,
-    ctl_maintain, ctl_migrate, ctl_monitor, ctl_restore, ctl_status, ctl_user_delete, ctl_user_disable, ctl_user_enable,
-    ctl_user_list, ctl_user_reset_password, ctl_user_show, ctl_verify_backup, ctl_version;
+    ctl_maintain, ctl_migrate, ctl_monitor, ctl_plan_define, ctl_plan_list, ctl_plan_set, ctl_restore, ctl_status, ctl_user_delete,
+    ctl_user_disable, ctl_user_enable, ctl_user_list, ctl_user_reset_password, ctl_user_show, ctl_verify_backup, ctl_version;
 
 extern const char ctl_default_config[];
 extern const char ctl_default_migrations[];

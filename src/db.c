@@ -39,14 +39,21 @@ struct db {
 	char problem[512];
 };
 
+/*
+ * Sets the user, then refuses one who is disabled (JF030): in this order, which CASE keeps, because Row Level Security shows the
+ * table's rows only to the user of whom they are.
+ */
+#define SET_CURRENT_USER \
+	"CASE WHEN pg_catalog.set_config('app.current_user_id', $1, true) <> '' THEN" \
+	" CASE WHEN jobforge.some_are_disabled() AND EXISTS (SELECT FROM jobforge.disabled_users AS d" \
+	" WHERE d.user_id = nullif($1, '')::pg_catalog.uuid) THEN jobforge.account_disabled() END END"
+
 static const struct db_statement transaction_statements[] = {
 	{ "begin_read_only", "BEGIN TRANSACTION READ ONLY", 0 },
 	{ "begin_snapshot", "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", 0 },
 	{ "begin_read_write", "BEGIN TRANSACTION READ WRITE", 0 },
-	{ "set_user", "SELECT pg_catalog.set_config('app.current_user_id', $1, true)", 1 },
-	{ "set_writer",
-	    "SELECT pg_catalog.set_config('app.current_user_id', $1, true), pg_catalog.set_config('app.request_id', $2, true)",
-	    2 },
+	{ "set_user", "SELECT " SET_CURRENT_USER, 1 },
+	{ "set_writer", "SELECT " SET_CURRENT_USER ", pg_catalog.set_config('app.request_id', $2, true)", 2 },
 	{ "commit", "COMMIT", 0 },
 	{ "rollback", "ROLLBACK", 0 },
 };

@@ -202,6 +202,7 @@ gather_problems(bool possible[PROBLEM_COUNT], const struct endpoint *endpoint)
 	add(possible, endpoint->sheet != NULL, PROBLEM_BAD_CSV);
 	add(possible, endpoint->list != NULL, PROBLEM_BAD_CURSOR);
 	add(possible, endpoint->access == ACCESS_USER, PROBLEM_UNAUTHORIZED);
+	add(possible, endpoint->access == ACCESS_USER, PROBLEM_ACCOUNT_DISABLED);
 	add(possible, one || strchr(endpoint->path, '{') != NULL, PROBLEM_NOT_FOUND);
 	add(possible, endpoint->representations != NULL, PROBLEM_NOT_ACCEPTABLE);
 	add(possible, openapi_row_creates(endpoint), PROBLEM_IDEMPOTENCY_BUSY);

@@ -20,6 +20,8 @@ static const struct problem_kind kinds[PROBLEM_COUNT] = {
 	[PROBLEM_BAD_REFRESH_TOKEN] = { 401, "bad-refresh-token", "Session over",
 	    "The refresh token is missing, expired, spent or revoked. Sign in again." },
 	[PROBLEM_WRONG_PASSWORD] = { 403, "wrong-password", "Wrong password", "The current password is wrong." },
+	[PROBLEM_ACCOUNT_DISABLED] = { 403, "account-disabled", "Account disabled",
+	    "Whoever runs this service has disabled the account. Nothing in it is lost." },
 	[PROBLEM_PLAN_LIMIT] = { 403, "plan-limit", "Beyond the plan", "The plan does not allow as much; limit says what." },
 	[PROBLEM_NOT_FOUND] = { 404, "not-found", "Not found", "There is nothing at this address." },
 	[PROBLEM_METHOD_NOT_ALLOWED] = { 405, "method-not-allowed", "Method not allowed",
@@ -81,6 +83,7 @@ static const struct {
 	{ "JF003", PROBLEM_IDEMPOTENCY_MISMATCH },
 	{ "JF010", PROBLEM_PHASE_ORDER },
 	{ "JF020", PROBLEM_PLAN_LIMIT },
+	{ "JF030", PROBLEM_ACCOUNT_DISABLED },
 	{ "22P05", PROBLEM_VALIDATION },  /* a character that the server cannot keep */
 	{ "22007", PROBLEM_BAD_QUERY },   /* a time that our check takes and the server does not */
 	{ "22008", PROBLEM_BAD_QUERY },

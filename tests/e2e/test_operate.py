@@ -9,12 +9,15 @@ import pty
 import re
 import resource
 import secrets
+import select
 import shutil
 import signal
 import subprocess
 import threading
 import time
 
+import psycopg2
+import psycopg2.errors
 import pytest
 
 from stack import (BUILD, CLUSTER, SOURCE, child_environment, connect, conninfo, drop_database, migrations_checksum, parse_dsn,
@@ -41,9 +44,9 @@ class Operator:
         flags = [f"--{key.replace('_', '-')}={value}" for key, value in {**self.settings, **settings}.items()]
         return [PROGRAM, "--config", self.stack.path("jobforged.conf"), *words, *flags]
 
-    def run(self, *words, options=None, **settings):
+    def run(self, *words, options=None, input="", **settings):
         return subprocess.run(self.command(*words, **settings), env=child_environment(), text=True, capture_output=True,
-                              timeout=120, stdin=subprocess.DEVNULL, **(options or {}))
+                              timeout=120, input=input, **(options or {}))
 
     def succeed(self, *words, **settings):
         done = self.run(*words, **settings)
@@ -532,9 +535,9 @@ def test_restore_asks(operator, filled, empty):
     said = operator.fail("restore", dump, *DIRECTORY, admin_database=conninfo(target))
     assert "There is no terminal to ask on: give --yes to go on" in said
     command = operator.command("restore", dump, *DIRECTORY, admin_database=conninfo(target))
-    assert on_terminal(command, "Type yes to go on: ", "no\n")[0] == 1
+    assert on_terminal(command, ("Type yes to go on: ", "no\n"))[0] == 1
     assert objects(target) == 0
-    assert on_terminal(command, "Type yes to go on: ", "yes\n")[0] == 0
+    assert on_terminal(command, ("Type yes to go on: ", "yes\n"))[0] == 0
     assert contents(target) == contents(operator.stack.name)
 
 
@@ -554,19 +557,24 @@ def test_restore_of_an_older_schema(operator, filled, empty, tmp_path_factory):
     assert query(target, "SELECT max(version) FROM jobforge.schema_migrations") == [(VERSION,)]
 
 
-def on_terminal(command, question, answer):
-    """Runs it on a terminal of its own; its exit status and what it showed."""
+def on_terminal(command, *dialogue):
+    """Runs it on a terminal of its own, answers each question in turn; its exit status and what it showed."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(command[0], command, child_environment())
-    shown = b""
+    shown, seen, questions, end = b"", 0, list(dialogue), time.monotonic() + 60
     try:
-        while chunk := os.read(terminal, 4096):
+        while select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+            chunk = os.read(terminal, 4096)
+            if not chunk:
+                break
             shown += chunk
-            if question and question.encode() in shown:
-                question = None
-                os.write(terminal, answer.encode())
-    except OSError:
+            if questions and questions[0][0].encode() in shown[seen:]:
+                seen = len(shown)
+                os.write(terminal, questions.pop(0)[1].encode())
+        else:
+            os.kill(pid, signal.SIGKILL)
+    except OSError:  # it has closed its side
         pass
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
@@ -843,9 +851,9 @@ def test_monitor_counts_statements(operator, fresh):
 def test_monitor_again_and_again(operator, filled):
     """`q` ends it, the terminal is as before; Ctrl-C likewise."""
     command = operator.command("monitor", "--every", "1")
-    status, shown = on_terminal(command, "Standbys", "q")
+    status, shown = on_terminal(command, ("Standbys", "q"))
     assert status == 0 and shown.count("Connections:") == 1 and "\033[H\033[J" in shown
-    status, shown = on_terminal(command, "Standbys", "\x03")
+    status, shown = on_terminal(command, ("Standbys", "\x03"))
     assert status == 0
     run = subprocess.Popen([*command, "--json"], env=child_environment(), text=True, stdout=subprocess.PIPE,
                            stdin=subprocess.DEVNULL)
@@ -862,3 +870,208 @@ def test_bench_db(operator, filled):
     assert said["transactions"] > 10 and 0 < said["p50_us"] <= said["p95_us"] <= said["p99_us"] <= said["max_us"]
     assert "transactions in 1 s on one connection" in operator.succeed("bench-db", "--seconds=1")
     assert "database: " in operator.fail("bench-db", database="host=/nonexistent")
+
+
+# --- user ------------------------------------------------------------------------------------------------------------
+
+def test_user_list_and_show(operator, stack):
+    user = stack.user(full_name="Ängström")
+    user.create()
+    [row] = operator.json("user", "list", "--match", "ängström")["users"]
+    assert (row["id"], row["email"], row["disabled"], row["applications"]) == (user.id, user.email, False, 1)
+    assert operator.json("user", "list", "--limit", "1", "--after", user.email, "--match", user.email)["users"] == []
+    assert len(operator.json("user", "list", "--limit", "1")["users"]) == 1
+    assert user.email in operator.succeed("user", "list")
+    for name in (user.id, user.email, user.email.upper()):
+        shown = operator.json("user", "show", name)
+        assert (shown["id"], shown["sessions"], shown["applications"], shown["plan"]) == (user.id, 1, 1, "free")
+    assert "$2b$" in operator.succeed("user", "show", user.id) and user.password not in operator.succeed("user", "show", user.id)
+
+
+def test_no_such_user(operator):
+    for words in (("show",), ("disable", "--yes"), ("enable",), ("delete", "--yes"), ("reset-password", "--generate", "--yes")):
+        for name in ("nobody@example.com", "00000000-0000-4000-8000-000000000000", "' OR true --"):
+            said = operator.fail("user", *words, name)
+            assert f"there is no user {name}: jobforgectl user list names them" in said
+
+
+def sign_in(stack, user, password=None):
+    return stack.anyone.post("/auth/login", {"email": user.email, "password": password or user.password})
+
+
+def test_disabled_user(operator, stack):
+    """No request with a token that is still valid, no sign-in, no refresh; nobody else notices; and all is as before after."""
+    user, other = stack.user(), stack.user()
+    made = user.create()
+    assert operator.json("user", "disable", user.email, "--yes", "--reason", "spam")["result"] == "disabled"
+    before = stack.snapshot()
+    for answer in (user.get("/me"), user.get("/applications"), user.get(f"/applications/{made['id']}"), user.get("/me/export"),
+                   user.post("/applications", {"company_name": "A", "role_title": "B", "job_description": "d" * 60}),
+                   user.patch("/me", {"full_name": "Other"}), user.delete(f"/applications/{made['id']}"),
+                   user.delete("/me", {"password": user.password}), user.get("/usage"),
+                   user.post("/applications", body=b"company_name,role_title,job_description\r\nA,B," + b"d" * 60, type="text/csv"),
+                   user.post("/me/password", {"current_password": user.password, "new_password": "another one 2"}),
+                   sign_in(stack, user)):
+        answer.problem(403, slug="account-disabled")
+    sign_in(stack, user, "wrong password").problem(401, slug="bad-credentials")
+    stack.anyone.post("/auth/refresh", {"refresh_token": user.refresh_token}).problem(401, slug="bad-refresh-token")
+    assert stack.snapshot() == before
+    assert other.get("/me").status == 200 and sign_in(stack, other).status == 200
+    shown = operator.json("user", "show", user.id)
+    assert shown["disabled_reason"] == "spam" and shown["disabled_at"] and shown["sessions"] == 0
+    operator.succeed("user", "enable", user.id)
+    assert user.get(f"/applications/{made['id']}").status == 200 and sign_in(stack, user).status == 200
+    stack.anyone.post("/auth/refresh", {"refresh_token": user.refresh_token}).problem(401)
+    assert stack.sql("SELECT count(*) FROM jobforge.disabled_users") == [(0,)]
+
+
+def test_two_disabled_users(operator, stack):
+    """Enabling one leaves the other disabled; deleting the last one is no end of the looking for others."""
+    first, second, third = stack.user(), stack.user(), stack.user()
+    for user in (first, second):
+        operator.succeed("user", "disable", user.email, "--yes")
+    operator.succeed("user", "disable", first.email, "--yes", "--reason", "again")
+    operator.succeed("user", "enable", first.email)
+    assert first.get("/me").status == 200
+    second.get("/me").problem(403, slug="account-disabled")
+    operator.succeed("user", "delete", second.email, "--yes")
+    operator.succeed("user", "disable", third.email, "--yes")
+    third.get("/me").problem(403, slug="account-disabled")
+    operator.succeed("user", "enable", third.email)
+    assert third.get("/me").status == 200
+
+
+def test_a_sign_in_at_the_same_moment(operator, stack):
+    """However a sign-in and a disabling meet, no session is left."""
+    for _ in range(5):
+        user = stack.user()
+        done = []
+        thread = threading.Thread(target=lambda: done.extend(sign_in(stack, user).status for _ in range(10)))
+        thread.start()
+        operator.succeed("user", "disable", user.email, "--yes")
+        thread.join()
+        assert set(done) <= {200, 403} and len(done) == 10
+        assert stack.sql("SELECT count(*) FROM jobforge.refresh_families WHERE user_id = %s AND revoked_at IS NULL",
+                         user.id) == [(0,)]
+        operator.succeed("user", "enable", user.email)
+
+
+def test_workers_cannot_read_reasons(operator, stack):
+    user = stack.user()
+    operator.succeed("user", "disable", user.email, "--yes", "--reason", "geheim")
+    connection = connect(stack.name, "jobforge_app")
+    try:
+        with connection.cursor() as sql:
+            sql.execute("SELECT user_id FROM jobforge.disabled_users")
+            assert sql.fetchall() == []
+            for statement in ("SELECT reason FROM jobforge.disabled_users", "DELETE FROM jobforge.disabled_users",
+                              "INSERT INTO jobforge.disabled_users (user_id) SELECT gen_random_uuid()",
+                              f"SELECT jobforge.user_enable('{user.id}')", f"SELECT jobforge.user_disable('{user.id}', '')"):
+                with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                    sql.execute(statement)
+    finally:
+        connection.close()
+        operator.succeed("user", "enable", user.email)
+
+
+def test_delete_user(operator, stack):
+    user, other = stack.user(), stack.user()
+    user.create()
+    other.create()
+    assert "There is no terminal to ask on" in operator.fail("user", "delete", user.email)
+    assert user.get("/me").status == 200
+    operator.succeed("user", "delete", user.email, "--yes")
+    assert stack.sql("SELECT count(*) FROM public.users WHERE id = %s", user.id) == [(0,)]
+    assert stack.sql("SELECT count(*) FROM public.applications WHERE user_id = %s", user.id) == [(0,)]
+    assert other.get("/applications").ok()["data"]
+    command = operator.command("user", "delete", other.email)
+    assert on_terminal(command, ("Type yes to go on: ", "y\n"))[0] == 1
+    assert other.get("/me").status == 200
+    assert on_terminal(command, ("Type yes to go on: ", "yes\n"))[0] == 0
+
+
+def test_reset_password(operator, stack):
+    user = stack.user()
+    done = operator.run("user", "reset-password", user.email, "--yes", input="the new one 1\n")
+    assert done.returncode == 0 and "the new one" not in done.stdout, done
+    sign_in(stack, user).problem(401)
+    assert sign_in(stack, user, "the new one 1").status == 200
+    stack.anyone.post("/auth/refresh", {"refresh_token": user.refresh_token}).problem(401)
+    made = operator.json("user", "reset-password", user.email, "--yes", "--generate")["password"]
+    assert re.fullmatch(r"[\w-]{16}", made) and sign_in(stack, user, made).status == 200
+    for bad in ("short\n", "x" * 73 + "\n", "", "\n", b"\xff" * 10 + b"\n"):
+        before = stack.sql("SELECT password_hash FROM public.users WHERE id = %s", user.id)
+        command = operator.command("user", "reset-password", user.email, "--yes")
+        done = subprocess.run(command, env=child_environment(), capture_output=True, timeout=30,
+                              input=bad if isinstance(bad, bytes) else bad.encode())
+        assert done.returncode == 1 and (b"of 8 to 72 bytes" in done.stderr or b"no password on standard input" in done.stderr)
+        assert stack.sql("SELECT password_hash FROM public.users WHERE id = %s", user.id) == before
+
+
+def test_reset_password_on_a_terminal(operator, stack):
+    """Asked for twice, and not shown."""
+    user = stack.user()
+    command = operator.command("user", "reset-password", user.email, "--yes")
+    status, shown = on_terminal(command, ("New password: ", "typed secret 1\n"), ("The same again: ", "typed secret 1\n"))
+    assert status == 0 and "typed secret" not in shown and "The same again: " in shown
+    assert sign_in(stack, user, "typed secret 1").status == 200
+    assert on_terminal(command, ("New password: ", "typed secret 2\n"), ("The same again: ", "typed secret 3\n"))[0] == 1
+    assert sign_in(stack, user, "typed secret 1").status == 200
+
+
+# --- plan ------------------------------------------------------------------------------------------------------------
+
+def test_plans(operator, stack):
+    """A plan that is defined, set, changed and left; each counts at the user's next request."""
+    user = stack.user()
+    posting = {"company_name": "A", "role_title": "B", "job_description": "d" * 60}
+    assert operator.json("plan", "define", "tiny", "--applications", "1", "--title", "Tiny")["applications"] == 1
+    assert operator.json("plan", "set", user.email, "tiny")["plan_in_effect"] == "tiny"
+    user.post("/applications", posting).ok(201)
+    user.post("/applications", posting).problem(403, slug="plan-limit")
+    changed = operator.json("plan", "define", "tiny", "--applications=2")
+    assert (changed["title"], changed["applications"], changed["bytes"]) == ("Tiny", 2, None)
+    user.post("/applications", posting).ok(201)
+    user.post("/applications", posting).problem(403, slug="plan-limit")
+    rows = {row["name"]: row for row in operator.json("plan", "list")["plans"]}
+    assert rows["tiny"]["users"] == 1 and rows["free"]["is_default"] and rows["free"]["applications"] is None
+    operator.succeed("plan", "define", "tiny", "--applications", "none")
+    user.post("/applications", posting).ok(201)
+    operator.succeed("plan", "define", "tiny", "--applications", "0")
+    assert operator.json("plan", "set", user.id, "tiny", "--status", "canceled")["plan_in_effect"] == "free"
+    user.post("/applications", posting).ok(201)
+    assert operator.json("user", "show", user.id)["plan"] == "free"
+
+
+def test_default_plan(operator, stack):
+    user = stack.user()
+    operator.succeed("plan", "define", "none-at-all", "--applications", "0", "--default")
+    try:
+        answer = user.post("/applications", {"company_name": "A", "role_title": "B", "job_description": "d" * 60})
+        answer.problem(403, slug="plan-limit")
+    finally:
+        operator.succeed("plan", "define", "free", "--default")
+    user.create()
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (("set", "{user}", "no-such-plan"), "there is no plan no-such-plan: jobforgectl plan list names them"),
+    (("set", "nobody@example.com", "free"), "there is no user nobody@example.com"),
+    (("set", "{user}", "free", "--until", "never"), "invalid input syntax for type timestamp"),
+    (("set", "{user}", "free", "--until", "2020-01-01"), "subscription_period"),
+    (("set", "{user}", "free", "--status", "odd"), "invalid input value for enum"),
+    (("define", "Not A Name"), "plan_name_format"),
+])
+def test_wrong_plans(operator, stack, words, sentence):
+    user = stack.user()
+    before = stack.snapshot()
+    assert sentence in operator.fail("plan", *(word.format(user=user.email) for word in words))
+    assert stack.snapshot() == before
+
+
+def test_plan_usage(operator):
+    for words, sentence in ((("set", "a@example.com"), "plan set needs USER PLAN."),
+                            (("define", "x", "--bytes", "-1"), "--bytes must be a whole number, or none."),
+                            (("define", "x", "--bytes", "1" * 19), "--bytes must be a whole number, or none.")):
+        done = operator.run("plan", *words)
+        assert done.returncode == 2 and sentence in done.stderr, done

@@ -8,7 +8,7 @@
 #include "master.h"
 #include "route.h"
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, MAX_ARGUMENTS = 128 };
 
 struct command {
 	bool test;
@@ -85,9 +85,13 @@ main(int argc, char *argv[])
 	static const char default_path[] = SYSCONFDIR "/jobforge/jobforged.conf";
 	struct command command = { 0 };
 	struct conf conf = { 0 };
+	char *arguments[MAX_ARGUMENTS + 1] = { NULL };
 	char error[512];
 
-	if (read_command(&command, argc, argv) != 0) {
+	for (int i = 0; i < argc && i < MAX_ARGUMENTS; i++) /* read_command() sorts them */
+		arguments[i] = argv[i];
+	command.source.arguments = arguments;
+	if (argc > MAX_ARGUMENTS || read_command(&command, argc, argv) != 0) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}

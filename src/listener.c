@@ -109,3 +109,43 @@ listener_inherit(const char *name)
 		return -1;
 	return fd;
 }
+
+/* The descriptors as copies that are out of the way of the numbers to come. */
+static int
+move_away(int listeners[], int count)
+{
+	for (int i = 0; i < count; i++) {
+		int copy = fcntl(listeners[i], F_DUPFD_CLOEXEC, FIRST_INHERITED + count);
+		if (copy < 0)
+			return -1;
+		close(listeners[i]);
+		listeners[i] = copy;
+	}
+	return 0;
+}
+
+static int
+set_number(const char *name, long number)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%ld", number);
+	return setenv(name, text, 1);
+}
+
+int
+listener_bequeath(int listeners[], const char *const names[], int count)
+{
+	char joined[256] = "";
+	size_t used = 0;
+
+	if (move_away(listeners, count) != 0)
+		return -1;
+	for (int i = 0; i < count; i++) {
+		if (dup2(listeners[i], FIRST_INHERITED + i) < 0)
+			return -1;
+		used += (size_t)snprintf(joined + used, sizeof(joined) - used, "%s%s", i == 0 ? "" : ":", names[i]);
+	}
+	return set_number("LISTEN_PID", getpid()) != 0 || set_number("LISTEN_FDS", count) != 0 ||
+	    setenv("LISTEN_FDNAMES", joined, 1) != 0 ? -1 : 0;
+}

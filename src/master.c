@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -15,15 +16,17 @@
 #include "api.h"
 #include "clock.h"
 #include "conf.h"
+#include "handover.h"
 #include "listener.h"
 #include "log.h"
 #include "metrics.h"
+#include "notify.h"
 #include "refusals.h"
 #include "token.h"
 #include "worker.h"
 
 enum {
-	MAX_CHILDREN = 2 * (512 + 64 + 64), /* the most that conf.h allows, old and new side by side while reloading */
+	MAX_CHILDREN = HANDOVER_MAX_WORKERS, /* the most that conf.h allows, old and new side by side while reloading */
 	QUICK_DEATH = 1000,            /* milliseconds: a worker that dies sooner is not started again at once */
 	BACKOFF_FIRST = 100,
 	BACKOFF_MOST = 10000,
@@ -55,6 +58,8 @@ struct master {
 	int64_t spawn_at;
 	int64_t backoff;
 	bool stopping;
+	bool told_ready; /* systemd knows that all workers are */
+	char program[PATH_MAX];
 };
 
 /* How many workers the configuration wants in a pool. */
@@ -331,6 +336,55 @@ keep_places(struct conf *fresh, struct conf *current)
 	swap(&fresh->pid_file, &current->pid_file);
 }
 
+/* Counts and tells why nothing changes. */
+static void
+refuse(struct master *master, const char *what, const char *error)
+{
+	if (error[0] != '\0') /* else the check has told it */
+		log_write(LOG_LEVEL_ERROR, "reload", "%s: %s", what, error);
+	metrics_master(master->metrics)->reloads[RELOAD_REFUSED]++;
+}
+
+/* Goes on as the new program, to which the workers of this one are those of the configuration before. */
+static void
+become_new_program(struct master *master)
+{
+	char error[512] = "";
+	struct handover handover = { 0 };
+
+	if (handover_check(master->program, master->source->arguments, error, sizeof(error)) != 0) {
+		refuse(master, "the old program stays", error);
+		return;
+	}
+	memcpy(handover.listeners, master->listeners, sizeof(handover.listeners));
+	memcpy(handover.inherited, master->inherited, sizeof(handover.inherited));
+	for (int i = 0; i < MAX_CHILDREN; i++)
+		if (master->children[i].pid != 0)
+			handover.workers[handover.count++] =
+			    (struct handover_worker){ master->children[i].pid, master->children[i].pool };
+	log_write(LOG_LEVEL_INFO, "reload", "going on as the new program at %s", master->program);
+	handover_become(master->program, master->source->arguments, &handover, error, sizeof(error));
+	memcpy(master->listeners, handover.listeners, sizeof(master->listeners));
+	refuse(master, "the old program stays", error);
+}
+
+/* The workers that an old program has left are those of the generation before. */
+static void
+take_over(struct master *master)
+{
+	struct handover handover;
+
+	if (!handover_take(&handover))
+		return;
+	memcpy(master->inherited, handover.inherited, sizeof(master->inherited));
+	for (int i = 0; i < handover.count; i++)
+		master->children[i] = (struct child){ .pid = handover.workers[i].pid, .pool = handover.workers[i].pool,
+			.started = clock_ms() };
+	master->generation = 1;
+	master->retiring = true;
+	master->retire_by = clock_ms() + READY_TIMEOUT;
+}
+
 static void
 reload(struct master *master)
 {
@@ -340,13 +394,18 @@ reload(struct master *master)
 
 	if (master->stopping)
 		return;
+	notify_reloading();
+	master->told_ready = false;
+	if (handover_due(master->program)) {
+		become_new_program(master);
+		return;
+	}
 	if (conf_load(&fresh, source->path, source->flags, source->flag_count, error, sizeof(error)) != 0) {
-		log_write(LOG_LEVEL_ERROR, "reload", "the old configuration stays: %s", error);
-		metrics_master(master->metrics)->reloads[RELOAD_REFUSED]++;
+		refuse(master, "the old configuration stays", error);
 		return;
 	}
 	if (check_apart(&fresh) != 0) {
-		metrics_master(master->metrics)->reloads[RELOAD_REFUSED]++;
+		refuse(master, "", "");
 		conf_free(&fresh);
 		return;
 	}
@@ -367,6 +426,7 @@ stop(struct master *master)
 {
 	if (master->stopping)
 		return;
+	notify_send("STOPPING=1");
 	log_write(LOG_LEVEL_INFO, "master", "stopping: workers finish what they have");
 	master->stopping = true;
 	master->retiring = false;
@@ -432,6 +492,16 @@ handle_signal(struct master *master, int signal)
 	}
 }
 
+/* Once after each start and reload, when all workers of the present configuration serve. */
+static void
+tell_ready(struct master *master)
+{
+	if (master->told_ready || master->retiring || master->stopping || !all_ready(master))
+		return;
+	notify_send("READY=1");
+	master->told_ready = true;
+}
+
 static void
 watch(struct master *master)
 {
@@ -447,7 +517,8 @@ watch(struct master *master)
 		start_missing(master);
 		retire_old(master);
 		kill_late(master);
-		bool busy = master->retiring || master->stopping || clock_ms() < master->spawn_at;
+		tell_ready(master);
+		bool busy = master->retiring || master->stopping || !master->told_ready || clock_ms() < master->spawn_at;
 		struct timespec tick = { .tv_sec = busy ? 0 : TICK_IDLE / 1000, .tv_nsec = busy ? TICK_BUSY * 1000000L : 0 };
 		handle_signal(master, sigtimedwait(&set, NULL, &tick));
 		reap(master);
@@ -479,9 +550,11 @@ master_run(struct conf *conf, const struct master_source *source)
 	master->conf = *conf;
 	*conf = (struct conf){ 0 };
 	master->source = source;
+	handover_begin(master->program, sizeof(master->program));
 	note_configuration(master);
 	refusals_begin(master->metrics, master->conf.refusals_log);
 	int status = open_listeners(master, error, sizeof(error));
+	take_over(master);
 	if (status == 0)
 		status = write_pid_file(master->conf.pid_file, error, sizeof(error));
 	if (status == 0) {

@@ -1,7 +1,7 @@
 /*
  * The master process: makes the sockets, forks the workers, waits, and does nothing else. SIGTERM and SIGINT stop all after
- * draining; SIGHUP puts workers on the new configuration beside the old ones and then drains those; a worker that dies is
- * replaced.
+ * draining; SIGHUP puts workers on the new configuration, and the new program if there is one, beside the old ones and then
+ * drains those; a worker that dies is replaced.
  */
 #ifndef JOBFORGE_MASTER_H
 #define JOBFORGE_MASTER_H
@@ -15,6 +15,7 @@ struct master_source {
 	const char *path; /* NULL: no file */
 	char *const *flags;
 	int flag_count;
+	char *const *arguments; /* the whole command line, NULL-terminated, for a new program */
 };
 
 /* Runs until it is told to stop; takes `conf` over and frees it. Returns the exit status of the process. */

@@ -8,11 +8,11 @@ BEGIN {
 	# Lowest first; a name that ends in "*" stands for all that begin so.
 	layer("base", "base arena buffer clock log utf8")
 	layer("leaf", "certificate child conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
-	    "jsonstream markdown metrics password refusals schema token writer")
+	    "jsonstream markdown metrics notify password refusals schema token writer")
 	layer("request", "arguments auth create endpoint field fieldschema list openapi openapi_* problem request " \
 	    "response route row sheet")
 	layer("api", "api api_* minute")
-	layer("process", "backup dbtool jobforgectl jobforged keyfile listener main master migrate migration pgprogram restore scoreboard worker ctl*")
+	layer("process", "backup dbtool handover jobforgectl jobforged keyfile listener main master migrate migration pgprogram restore scoreboard worker ctl*")
 
 	library("fcgi", "^(fcgi.*|fastcgi)\\.h$", "fcgi.c")
 	library("libpq", "^(libpq.*|postgres.*|pg_config.*)\\.h$", "db.c dbtool.c") # the workers; jobforgectl

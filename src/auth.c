@@ -6,13 +6,26 @@
 #include "endpoint.h"
 #include "request.h"
 #include "response.h"
+#include "tokencache.h"
 
 static enum token_result
 verify(struct call *call, struct slice token)
 {
 	const struct service *service = call->service;
+	int64_t now = (int64_t)time(NULL);
+	const struct token_subject *known = token_cache_find(service->tokens, token, now);
+	struct token_subject subject;
 
-	return token_verify(call->arena, service->keys, &service->token_policy, token, (int64_t)time(NULL), call->user_id);
+	if (known == NULL) {
+		enum token_result result =
+		    token_verify(call->arena, service->keys, &service->token_policy, token, now, &subject);
+		if (result != TOKEN_VALID)
+			return result;
+		token_cache_keep(service->tokens, token, &subject, now);
+		known = &subject;
+	}
+	memcpy(call->user_id, known->user_id, sizeof(call->user_id));
+	return TOKEN_VALID;
 }
 
 int
@@ -29,8 +42,10 @@ auth_check(struct call *call)
 	if (header.len > skip && strncasecmp(header.data, scheme, skip) == 0) {
 		struct slice token = { header.data + skip, header.len - skip };
 		enum token_result result = verify(call, token);
-		if (result == TOKEN_INVALID && token_keys_renew(service->keys))
+		if (result == TOKEN_INVALID && token_keys_renew(service->keys)) {
+			token_cache_clear(service->tokens);
 			result = verify(call, token);
+		}
 		if (result == TOKEN_VALID)
 			return 0;
 		detail = result == TOKEN_EXPIRED ? "The access token has expired." : "The access token is not valid.";

@@ -1,5 +1,6 @@
 #include "db.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
@@ -27,6 +28,7 @@ enum item { ITEM_SILENT, ITEM_STATEMENT, ITEM_COMMIT };
 struct db {
 	struct db_settings settings;
 	PGconn *conn;
+	bool implicit; /* the transaction ends by itself, where the pipeline does */
 	enum item queue[MAX_QUEUE];
 	int queued;
 	bool broken;          /* something could not be queued: the connection is of no more use */
@@ -49,16 +51,16 @@ struct db {
 	" WHERE d.user_id = nullif($1, '')::pg_catalog.uuid) THEN jobforge.account_disabled() END END"
 
 static const struct db_statement transaction_statements[] = {
-	{ "begin_read_only", "BEGIN TRANSACTION READ ONLY", 0 },
 	{ "begin_snapshot", "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", 0 },
 	{ "begin_read_write", "BEGIN TRANSACTION READ WRITE", 0 },
+	{ "set_reader", "SELECT " SET_CURRENT_USER ", pg_catalog.set_config('transaction_read_only', 'on', true)", 1 },
 	{ "set_user", "SELECT " SET_CURRENT_USER, 1 },
 	{ "set_writer", "SELECT " SET_CURRENT_USER ", pg_catalog.set_config('app.request_id', $2, true)", 2 },
 	{ "commit", "COMMIT", 0 },
 	{ "rollback", "ROLLBACK", 0 },
 };
 
-enum { BEGIN_READ_ONLY, BEGIN_SNAPSHOT, BEGIN_READ_WRITE, SET_USER, SET_WRITER, COMMIT, ROLLBACK };
+enum { BEGIN_SNAPSHOT, BEGIN_READ_WRITE, SET_READER, SET_USER, SET_WRITER, COMMIT, ROLLBACK };
 
 static void
 set_problem(struct db *db, const char *what, const char *why)
@@ -453,15 +455,14 @@ enqueue(struct db *db, enum item item, const struct db_statement *statement, con
 void
 db_begin(struct db *db, enum db_mode mode, const char *user_id, const char *request_id)
 {
-	static const int begin[] = { [DB_READ_ONLY] = BEGIN_READ_ONLY, [DB_SNAPSHOT] = BEGIN_SNAPSHOT,
-		[DB_READ_WRITE] = BEGIN_READ_WRITE };
-	const struct db_param context[] = { DB_TEXT(user_id == NULL ? "" : user_id), DB_TEXT(request_id) };
+	static const int begin[] = { [DB_SNAPSHOT] = BEGIN_SNAPSHOT, [DB_READ_WRITE] = BEGIN_READ_WRITE };
+	static const int context[] = { [DB_READ_ONLY] = SET_READER, [DB_SNAPSHOT] = SET_USER, [DB_READ_WRITE] = SET_WRITER };
+	const struct db_param params[] = { DB_TEXT(user_id == NULL ? "" : user_id), DB_TEXT(request_id) };
 
-	enqueue(db, ITEM_SILENT, &transaction_statements[begin[mode]], NULL);
-	if (mode == DB_READ_WRITE)
-		enqueue(db, ITEM_SILENT, &transaction_statements[SET_WRITER], context);
-	else if (user_id != NULL)
-		enqueue(db, ITEM_SILENT, &transaction_statements[SET_USER], context);
+	db->implicit = mode == DB_READ_ONLY;
+	if (!db->implicit)
+		enqueue(db, ITEM_SILENT, &transaction_statements[begin[mode]], NULL);
+	enqueue(db, ITEM_SILENT, &transaction_statements[context[mode]], params);
 }
 
 void
@@ -599,13 +600,15 @@ exchange(struct db *db, struct arena *arena, PGTransactionStatusType expected)
 struct db_reply
 db_flush(struct db *db, struct arena *arena)
 {
+	assert(!db->implicit);
 	return exchange(db, arena, PQTRANS_INTRANS);
 }
 
 struct db_reply
 db_commit(struct db *db, struct arena *arena)
 {
-	enqueue(db, ITEM_COMMIT, &transaction_statements[COMMIT], NULL);
+	if (!db->implicit)
+		enqueue(db, ITEM_COMMIT, &transaction_statements[COMMIT], NULL);
 	return exchange(db, arena, PQTRANS_IDLE);
 }
 

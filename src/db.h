@@ -6,6 +6,9 @@
  *
  * queues BEGIN, the user of Row Level Security, the statements and COMMIT, sends all at once and reads all answers. Nothing
  * is believed before COMMIT's own answer. After each transaction the connection is idle, or it is dropped and made anew.
+ *
+ * What only reads, in one round trip, has neither BEGIN nor COMMIT, which would be a tenth of the server's work: PostgreSQL makes one
+ * transaction of all between two Syncs of the extended protocol ("Pipelining" in its manual's chapter on the protocol).
  */
 #ifndef JOBFORGE_DB_H
 #define JOBFORGE_DB_H
@@ -53,8 +56,8 @@ const char *db_problem(const struct db *db);
 bool db_schema_differs(const struct db *db);
 
 enum db_mode {
-	DB_READ_ONLY,
-	DB_SNAPSHOT, /* read-only, and all statements see the same moment, over several db_flush() */
+	DB_READ_ONLY, /* one round trip: db_commit() without db_flush() */
+	DB_SNAPSHOT,  /* read-only, and all statements see the same moment, over several db_flush() */
 	DB_READ_WRITE
 };
 
@@ -90,8 +93,8 @@ struct db_reply {
 	const struct db_result *results[DB_MAX_RESULTS];
 };
 
-/* Queues BEGIN and, when `user_id` (UUID text) is not NULL, the user of Row Level Security; in a transaction that writes also
- * the request's id, for the audit log. After db_ready(). */
+/* Queues the beginning and the user of Row Level Security, `user_id` (UUID text; NULL: nobody); in a transaction that writes
+ * also the request's id, for the audit log. After db_ready(). */
 void db_begin(struct db *db, enum db_mode mode, const char *user_id, const char *request_id);
 
 /* Queues a statement with its `params` (statement->params of them, copied). */

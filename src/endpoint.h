@@ -22,6 +22,7 @@ struct list;
 struct meter;
 struct request;
 struct response;
+struct token_cache;
 struct call;
 
 #define API "/api/v1"
@@ -93,6 +94,7 @@ struct endpoint {
 struct service {
 	const struct conf *conf;
 	struct token_keys *keys;
+	struct token_cache *tokens; /* verified with these keys */
 	struct token_policy token_policy;
 	struct db *db;
 	const struct meter *meter;

@@ -1,16 +1,25 @@
 #include "fcgi.h"
 
+#include <errno.h>
+#include <fastcgi.h>
 #include <fcgiapp.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 
 #include "log.h"
 
+enum {
+	RECORD_MAX = 65528, /* what one record carries at most, a multiple of 8: no padding */
+	BATCH = 8           /* records in one system call */
+};
+
 struct fcgi {
 	FCGX_Request request;
+	bool ended;
 };
 
 void
@@ -77,16 +86,92 @@ fcgi_read(struct fcgi *conn, char *out, size_t size)
 	return done;
 }
 
-int
-fcgi_write(struct fcgi *conn, const char *data, size_t len)
+/* Records on their way: a header and its content each. */
+struct output {
+	struct fcgi *conn;
+	FCGI_Header headers[BATCH];
+	struct iovec pieces[2 * BATCH];
+	int records;
+	int piece_count;
+};
+
+/* Takes what was sent off the pieces' beginning. */
+static void
+advance(struct msghdr *message, size_t sent)
 {
-	while (len > 0) {
-		int chunk = len > INT_MAX ? INT_MAX : (int)len;
-		if (FCGX_PutStr(data, chunk, conn->request.out) != chunk)
-			return -1;
-		data += chunk;
-		len -= (size_t)chunk;
+	while (message->msg_iovlen > 0 && sent >= message->msg_iov->iov_len) {
+		sent -= message->msg_iov->iov_len;
+		message->msg_iov++;
+		message->msg_iovlen--;
 	}
+	if (message->msg_iovlen > 0) {
+		message->msg_iov->iov_base = (char *)message->msg_iov->iov_base + sent;
+		message->msg_iov->iov_len -= sent;
+	}
+}
+
+static int
+flush_records(struct output *out)
+{
+	struct msghdr message = { .msg_iov = out->pieces, .msg_iovlen = (size_t)out->piece_count };
+
+	while (message.msg_iovlen > 0) {
+		ssize_t sent = sendmsg(out->conn->request.ipcFd, &message, MSG_NOSIGNAL);
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return -1;
+		advance(&message, (size_t)sent);
+	}
+	out->records = 0;
+	out->piece_count = 0;
+	return 0;
+}
+
+static int
+add_record(struct output *out, unsigned char type, const void *content, size_t len)
+{
+	if (out->records == BATCH && flush_records(out) != 0)
+		return -1;
+	FCGI_Header *header = &out->headers[out->records++];
+	*header = (FCGI_Header){ .version = FCGI_VERSION_1, .type = type,
+		.requestIdB1 = (unsigned char)(out->conn->request.requestId >> 8),
+		.requestIdB0 = (unsigned char)out->conn->request.requestId,
+		.contentLengthB1 = (unsigned char)(len >> 8), .contentLengthB0 = (unsigned char)len };
+	out->pieces[out->piece_count++] = (struct iovec){ header, sizeof(*header) };
+	if (len > 0)
+		out->pieces[out->piece_count++] = (struct iovec){ (void *)(uintptr_t)content, len };
+	return 0;
+}
+
+static int
+add_content(struct output *out, struct slice content)
+{
+	while (content.len > 0) {
+		size_t len = content.len < RECORD_MAX ? content.len : RECORD_MAX;
+		if (add_record(out, FCGI_STDOUT, content.data, len) != 0)
+			return -1;
+		content.data += len;
+		content.len -= len;
+	}
+	return 0;
+}
+
+int
+fcgi_send(struct fcgi *conn, const struct slice parts[], int count, bool last)
+{
+	static const FCGI_EndRequestBody end = { .protocolStatus = FCGI_REQUEST_COMPLETE };
+	struct output out = { .conn = conn };
+
+	for (int i = 0; i < count; i++)
+		if (add_content(&out, parts[i]) != 0)
+			return -1;
+	/* A record without content is the end of the stream. */
+	if (last && (add_record(&out, FCGI_STDOUT, NULL, 0) != 0 || add_record(&out, FCGI_END_REQUEST, &end, sizeof(end)) != 0))
+		return -1;
+	if (flush_records(&out) != 0)
+		return -1;
+	conn->ended = last;
 	return 0;
 }
 
@@ -101,6 +186,9 @@ fcgi_abandoned(const struct fcgi *conn)
 int
 fcgi_finish(struct fcgi *conn)
 {
-	FCGX_Finish_r(&conn->request);
-	return conn->request.ipcFd < 0 ? -1 : 0;
+	bool kept = conn->ended && conn->request.keepConnection != 0 && FCGX_GetError(conn->request.in) == 0;
+
+	FCGX_Free(&conn->request, 0);
+	conn->ended = false;
+	return kept ? 0 : -1;
 }

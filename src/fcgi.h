@@ -3,7 +3,8 @@
  *
  * libfcgi's own loop accepts a connection and then sleeps in read() on it for as long as nginx keeps it. Here the worker
  * accepts by itself, polls all its connections, and hands libfcgi only one that is readable, so no kept connection holds a
- * worker. It also avoids libfcgi's wait of up to 2 s for the first byte after accept().
+ * worker. It also avoids libfcgi's wait of up to 2 s for the first byte after accept(). Answers are sent without libfcgi, which
+ * would copy them into a buffer of 8 KiB and write that as often as it is full: a page of 20 rows is longer.
  */
 #ifndef JOBFORGE_FCGI_H
 #define JOBFORGE_FCGI_H
@@ -31,14 +32,15 @@ const char *const *fcgi_params(const struct fcgi *conn);
 /* Reads up to `size` bytes of the request's body; fewer only at its end or on an error. */
 size_t fcgi_read(struct fcgi *conn, char *out, size_t size);
 
-/* Adds to the answer. -1: the peer has gone or reads nothing; fcgi_finish() says so too. */
-int fcgi_write(struct fcgi *conn, const char *data, size_t len);
+/* Sends the `parts` of the answer, in order, and with `last` the end of the request, by one system call while they are short.
+ * -1: the peer has gone or reads nothing; then only fcgi_finish() is left. */
+int fcgi_send(struct fcgi *conn, const struct slice parts[], int count, bool last) MUST_CHECK;
 
 /* Whether nginx has ended the connection, as it does when its client has gone. */
 bool fcgi_abandoned(const struct fcgi *conn);
 
-/* Sends the rest of the answer. 0: the connection is kept, poll it for the next request. -1: it is at its end
- * (an error, or the web server asked for it): fcgi_close() it. */
+/* Forgets the request. 0: the connection is kept, poll it for the next one. -1: it is at its end (an error, no end was sent, or
+ * the web server asked for it): fcgi_close() it. */
 int fcgi_finish(struct fcgi *conn) MUST_CHECK;
 
 #endif

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
@@ -150,6 +151,26 @@ log_end(struct buffer *line)
 	write_line(line->data, line->len);
 	errno = saved_errno;
 	buffer_clear(line);
+}
+
+void
+log_hold(struct buffer *line, struct buffer *held)
+{
+	if (line->len == 0)
+		return;
+	BUFFER_LITERAL(line, "}\n");
+	if (held->len + line->len > PIPE_BUF)
+		log_flush(held);
+	buffer_append(held, line->data, line->len);
+	buffer_clear(line);
+}
+
+void
+log_flush(struct buffer *held)
+{
+	if (held->len > 0)
+		write_line(held->data, held->len);
+	buffer_clear(held);
 }
 
 PRINTF_LIKE(3, 0)

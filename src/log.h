@@ -1,5 +1,5 @@
 /*
- * The log: one JSON object a line, written to standard error with one write(2) a line, so that lines of several
+ * The log: one JSON object a line, written to standard error, whole lines with each write(2), so that lines of several
  * processes never mix. Never log a token, a password, a body or a row.
  */
 #ifndef JOBFORGE_LOG_H
@@ -27,6 +27,10 @@ void log_begin(struct buffer *line, enum log_level level, const char *event);
 void log_field(struct buffer *line, const char *name, struct slice value);
 void log_field_number(struct buffer *line, const char *name, long long value);
 void log_end(struct buffer *line);
+
+/* As log_end(), but keeps the line in `held` until log_flush(), or until there are more than a pipe takes at once. */
+void log_hold(struct buffer *line, struct buffer *held);
+void log_flush(struct buffer *held);
 
 /*
  * Writes `text` as a JSON string with its quotes. Whatever the bytes, the result is valid JSON: control characters, C1

@@ -28,6 +28,7 @@ response_reset(struct response *response)
 void
 response_free(struct response *response)
 {
+	buffer_free(&response->head);
 	buffer_free(&response->headers);
 	buffer_free(&response->body);
 }
@@ -107,33 +108,38 @@ response_problem(struct response *response, const struct request *request, enum 
 	return kind->status;
 }
 
+/* Status, type, length and the other header lines. */
 static void
-send_head(const struct response *response, struct fcgi *conn)
+write_head(const struct response *response, struct buffer *out)
 {
-	char head[256];
-	int len = snprintf(head, sizeof(head), "Status: %d %s\r\nCache-Control: %s\r\n", response->status,
-	    http_reason(response->status), response->cacheable ? "private, no-cache" : "no-store");
-
-	fcgi_write(conn, head, (size_t)len);
-	if (response->content_type != NULL) {
-		len = snprintf(head, sizeof(head), "Content-Type: %s\r\n", response->content_type);
-		fcgi_write(conn, head, (size_t)len);
-	}
-	if (response->content_type != NULL && !response->unsized) {
-		len = snprintf(head, sizeof(head), "Content-Length: %zu\r\n", response->body.len);
-		fcgi_write(conn, head, (size_t)len);
-	}
-	fcgi_write(conn, response->headers.data, response->headers.len);
-	fcgi_write(conn, "\r\n", 2);
+	buffer_printf(out, "Status: %d %s\r\nCache-Control: %s\r\n", response->status, http_reason(response->status),
+	    response->cacheable ? "private, no-cache" : "no-store");
+	if (response->content_type != NULL)
+		buffer_printf(out, "Content-Type: %s\r\n", response->content_type);
+	if (response->content_type != NULL && !response->unsized)
+		buffer_printf(out, "Content-Length: %zu\r\n", response->body.len);
+	buffer_append(out, response->headers.data, response->headers.len);
+	BUFFER_LITERAL(out, "\r\n");
 }
 
+/* Sends what there is by now, the head the first time; with `last` that is all. */
 static void
-send_body(struct response *response, const struct request *request, struct fcgi *conn)
+send_more(struct response *response, const struct request *request, struct fcgi *conn, bool last)
 {
 	bool has_body = request->method != HTTP_HEAD && response->content_type != NULL;
+	struct slice parts[2];
+	int count = 0;
 
-	if (has_body && fcgi_write(conn, response->body.data, response->body.len) != 0)
+	if (!response->started) {
+		buffer_clear(&response->head);
+		write_head(response, &response->head);
+		parts[count++] = (struct slice){ response->head.data, response->head.len };
+	}
+	if (has_body)
+		parts[count++] = (struct slice){ response->body.data, response->body.len };
+	if (fcgi_send(conn, parts, count, last) != 0)
 		response->broken = true;
+	response->started = true;
 	response->sent += response->body.len;
 	buffer_clear(&response->body);
 }
@@ -145,17 +151,12 @@ response_advance(struct response *response, const struct request *request, struc
 
 	if (response->body.len < PIECE)
 		return 0;
-	if (!response->started)
-		send_head(response, conn);
-	response->started = true;
-	send_body(response, request, conn);
+	send_more(response, request, conn, false);
 	return response->broken ? -1 : 0;
 }
 
 void
 response_send(struct response *response, const struct request *request, struct fcgi *conn)
 {
-	if (!response->started)
-		send_head(response, conn);
-	send_body(response, request, conn);
+	send_more(response, request, conn, true);
 }

@@ -17,6 +17,7 @@ struct response {
 	bool started;             /* the head is sent */
 	bool broken;              /* it cannot be completed: the connection must end, so that nobody takes it for whole */
 	size_t sent;              /* bytes of the body that have gone */
+	struct buffer head;       /* all of it, as it is sent */
 	struct buffer headers;    /* further header lines, each with its CRLF */
 	struct buffer body;
 };

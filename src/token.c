@@ -414,23 +414,23 @@ signature_is_valid(const struct check *check, const struct token_key *key)
 }
 
 static enum token_result
-check_times(const struct check *check, const struct json *claims)
+check_times(const struct check *check, const struct json *claims, int64_t *expires)
 {
-	int64_t issued, expires, not_before, latest = check->now + TOKEN_CLOCK_SKEW;
+	int64_t issued, not_before, latest = check->now + TOKEN_CLOCK_SKEW;
 	const struct json *nbf = json_get(claims, "nbf");
-	if (!json_integer(json_get(claims, "iat"), &issued) || !json_integer(json_get(claims, "exp"), &expires))
+	if (!json_integer(json_get(claims, "iat"), &issued) || !json_integer(json_get(claims, "exp"), expires))
 		return refuse(TOKEN_INVALID, "iat or exp is missing or no integer");
 	if (issued > latest)
 		return refuse(TOKEN_INVALID, "iat is in the future");
 	if (nbf != NULL && (!json_integer(nbf, &not_before) || not_before > latest))
 		return refuse(TOKEN_INVALID, "nbf is in the future or no integer");
-	if (check->now >= expires)
+	if (check->now >= *expires)
 		return refuse(TOKEN_EXPIRED, "it has expired");
 	return TOKEN_VALID;
 }
 
 static enum token_result
-check_claims(const struct check *check, const struct json *claims, char user_id[UUID_TEXT + 1])
+check_claims(const struct check *check, const struct json *claims, struct token_subject *found)
 {
 	if (claims == NULL)
 		return refuse(TOKEN_INVALID, "the payload is no JSON object");
@@ -441,18 +441,18 @@ check_claims(const struct check *check, const struct json *claims, char user_id[
 	struct slice subject = json_string(json_get(claims, "sub"));
 	if (!uuid_valid(subject.data, subject.len))
 		return refuse(TOKEN_INVALID, "sub is no UUID");
-	enum token_result result = check_times(check, claims);
+	enum token_result result = check_times(check, claims, &found->expires);
 	if (result != TOKEN_VALID)
 		return result;
 	uint8_t bytes[16];
 	uuid_bytes(bytes, subject.data);
-	uuid_text(user_id, bytes);
+	uuid_text(found->user_id, bytes);
 	return TOKEN_VALID;
 }
 
 enum token_result
 token_verify(struct arena *arena, const struct token_keys *keys, const struct token_policy *policy, struct slice token,
-    int64_t now, char user_id[UUID_TEXT + 1])
+    int64_t now, struct token_subject *subject)
 {
 	struct check check = { .arena = arena, .keys = keys, .policy = policy, .now = now };
 	check.algorithm = find_algorithm(policy->algorithm);
@@ -467,5 +467,5 @@ token_verify(struct arena *arena, const struct token_keys *keys, const struct to
 		return refuse(TOKEN_INVALID, "the header is not one of ours");
 	if (!signature_is_valid(&check, key))
 		return refuse(TOKEN_INVALID, "the signature is wrong");
-	return check_claims(&check, read_part(arena, check.payload), user_id);
+	return check_claims(&check, read_part(arena, check.payload), subject);
 }

@@ -55,9 +55,14 @@ char *token_sign(struct arena *arena, const struct token_keys *keys, const struc
 
 enum token_result { TOKEN_VALID, TOKEN_INVALID, TOKEN_EXPIRED };
 
-/* Checks a token and writes its `sub`, a UUID in lower case, to `user_id`. Which check failed goes to the log at debug
- * level only. */
+/* Whom a valid token is of, and for how long. */
+struct token_subject {
+	char user_id[UUID_TEXT + 1]; /* `sub`, a UUID in lower case */
+	int64_t expires;             /* `exp`, seconds since the epoch */
+};
+
+/* Checks a token and fills in its `subject`. Which check failed goes to the log at debug level only. */
 enum token_result token_verify(struct arena *arena, const struct token_keys *keys, const struct token_policy *policy,
-    struct slice token, int64_t now, char user_id[UUID_TEXT + 1]) MUST_CHECK;
+    struct slice token, int64_t now, struct token_subject *subject) MUST_CHECK;
 
 #endif

@@ -26,6 +26,7 @@
 #include "route.h"
 #include "schema.h"
 #include "token.h"
+#include "tokencache.h"
 
 static_assert((int)POOL_COUNT == METRICS_POOLS && (int)API_MAX_ENDPOINTS + (int)HTTP_OTHER < METRICS_ROUTES,
     "the metrics have room for all");
@@ -38,6 +39,7 @@ struct loop {
 	struct arena *arena;
 	struct response response;
 	struct buffer log_line;
+	struct buffer log_held; /* lines of requests, until there is nothing else to do */
 	int epoll;
 	int signals; /* signalfd(2): SIGTERM is an event among the others */
 	int connections;
@@ -87,7 +89,7 @@ log_request(struct loop *loop, const struct call *call, const struct times *time
 	log_field_number(line, "db_us", times->database);
 	log_field_number(line, "total_us", times->total);
 	log_field(line, "user_id", slice_of(call->user_id[0] == '\0' ? NULL : call->user_id));
-	log_end(line);
+	log_hold(line, &loop->log_held);
 }
 
 static void
@@ -121,11 +123,11 @@ serve(struct loop *loop, struct fcgi *conn)
 	add_timing(loop, &times);
 	if (request.stream != NULL)
 		request_drain(request.stream);
+	/* Without the end of the request nginx knows that the answer is not whole. */
 	if (!loop->response.broken)
 		response_send(&loop->response, &request, conn);
-	/* Without the end of the request nginx knows that the answer is not whole. */
 	bool whole = !loop->response.broken && !request.unread;
-	int kept = loop->response.broken ? -1 : fcgi_finish(conn);
+	int kept = fcgi_finish(conn);
 	log_request(loop, &call, &times);
 	arena_reset(loop->arena);
 	meter_end(loop->service.meter);
@@ -241,6 +243,7 @@ run_loop(struct loop *loop)
 		}
 		if (clock_us() > deadline)
 			return;
+		log_flush(&loop->log_held);
 		int count = epoll_wait(loop->epoll, events, MAX_EVENTS, IDLE_CHECK);
 		handle_events(loop, events, count);
 		if (count == 0) {
@@ -273,6 +276,7 @@ worker_prepare(struct service *service, const struct conf *conf, enum pool pool,
 	service->keys = token_keys_read(conf->token_keys, error, error_size);
 	if (service->keys == NULL)
 		return -1;
+	service->tokens = token_cache_new();
 	service->db = db_new(&settings);
 	return 0;
 }
@@ -281,6 +285,7 @@ void
 worker_release(struct service *service)
 {
 	db_free(service->db);
+	token_cache_free(service->tokens);
 	token_keys_free(service->keys);
 }
 
@@ -310,9 +315,11 @@ worker_run(const struct worker *worker)
 	db_ready(loop.service.db);
 	atomic_store(worker->ready, true);
 	run_loop(&loop);
+	log_flush(&loop.log_held);
 	worker_release(&loop.service);
 	response_free(&loop.response);
 	buffer_free(&loop.log_line);
+	buffer_free(&loop.log_held);
 	arena_free(loop.arena);
 	close(loop.epoll);
 	close(loop.signals);

@@ -316,7 +316,7 @@ class Pgbench(Limit):
 
     def main_statement(self, work):
         """The one of a transaction that is not there for its beginning, its user, a lock or its end."""
-        aside = re.compile(r"begin_|set_user|set_writer|commit|.*_lock|embeddings_find")
+        aside = re.compile(r"begin_|set_reader|set_user|set_writer|commit|.*_lock|embeddings_find")
         found = [bind.sql for bind in self.trips[work.name][0] if not aside.match(bind.statement)]
         assert len(found) == 1, found
         return found[0]

@@ -636,7 +636,8 @@ class Stack:
         return self.read("jobforged.log")
 
     def access_log(self):
-        """Every line of nginx's access log, decoded."""
+        """Every line of nginx's access log, decoded. nginx writes them a second later at most."""
+        time.sleep(1.1)
         return [jsonlib.loads(line) for line in self.read("access.log").splitlines()]
 
     def log_lines(self):

@@ -197,8 +197,12 @@ def test_recorded_statements_are_the_workers(service, sample):
         trips = pgbench.trips[work.name]
         assert len(trips) == candidates.RECORDED, work.name
         names = [bind.statement for bind in trips[0]]
-        assert names[0].startswith("begin_") and names[1] in ("set_user", "set_writer") and names[-1] == "commit", names
-        assert trips[0][1].values != trips[1][1].values or work.name == "similar", "another user each time"
+        if work.writes:
+            assert names[0] == "begin_read_write" and names[1] == "set_writer" and names[-1] == "commit", names
+        else:
+            assert names[0] in ("set_reader", "begin_snapshot"), names
+        users = [next(bind.values[0] for bind in trip if bind.statement.startswith("set_")) for trip in trips[:2]]
+        assert users[0] != users[1] or work.name == "similar", "another user each time"
         assert pgbench.main_statement(work)
     assert candidates.Plain(Shared(service)).ask(WORKS["list"].ours(*next(WORKS["list"].items(sample))))[0] == 200
 

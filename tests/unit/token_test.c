@@ -171,9 +171,9 @@ static const char *
 verify_by(
     struct arena *arena, const struct token_keys *keys, const struct token_policy *by, struct slice token, int64_t now)
 {
-	char user_id[UUID_TEXT + 1] = "";
-	enum token_result result = token_verify(arena, keys, by, token, now, user_id);
-	if (result == TOKEN_VALID && strcmp(user_id, USER) != 0)
+	struct token_subject subject = { .user_id = "" };
+	enum token_result result = token_verify(arena, keys, by, token, now, &subject);
+	if (result == TOKEN_VALID && strcmp(subject.user_id, USER) != 0)
 		return "valid for another user";
 	return result_name(result);
 }

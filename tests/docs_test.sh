@@ -104,7 +104,7 @@ same "$work/schema.program" "$work/schema.files" "SCHEMA_VERSION is the number o
 
 # ---- mdoc ----
 if command -v mandoc > "$work/mandoc"; then
-	for page in "$conf_page" "$ctl_page" "$daemon_page"; do
+	for page in "$conf_page" "$ctl_page" "$daemon_page" "$srcdir/src/jobforge-setup.8"; do
 		mandoc -Tlint -Wwarning "$page" > "$work/lint" 2>&1
 		report $? "mandoc -Tlint -Wwarning $(basename "$page")"
 		sed 's/^/# /' "$work/lint"

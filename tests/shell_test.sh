@@ -8,7 +8,8 @@ if ! command -v shellcheck > /dev/null; then
 	exit 0
 fi
 count=0
-for script in "$srcdir"/dev "$srcdir"/.ci/run "$srcdir"/nginx/render "$srcdir"/tests/*.sh "$srcdir"/tests/*/*.sh; do
+for script in "$srcdir"/dev "$srcdir"/.ci/run "$srcdir"/nginx/render "$srcdir"/setup/jobforge-setup.in \
+	"$srcdir"/debian/jobforge.p* "$srcdir"/tests/*.sh "$srcdir"/tests/*/*.sh; do
 	count=$((count + 1))
 	if said=$(shellcheck "$script"); then
 		echo "ok $count - ${script#"$srcdir/"}"

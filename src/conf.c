@@ -96,6 +96,8 @@ static const struct confkey keys[] = {
 	{ KEY(refusals_log), .type = CONFKEY_STRING, .max = TEXT_MAX, .fallback = "",
 	    .help = "Log to which nginx writes what it refuses with 429, for the metrics; empty: not counted." },
 
+	{ KEY(audit_log_retention), .type = CONFKEY_INTEGER, .min = 0, .max = 36500, .fallback = "730",
+	    .help = "Days for which jobforgectl maintain keeps entries of the audit log, by whole months; 0: for ever." },
 	{ KEY(backup_directory), .type = CONFKEY_STRING, .min = 1, .max = TEXT_MAX, .fallback = "/var/backups/jobforge",
 	    .help = "Directory in which jobforgectl keeps backups." },
 	{ KEY(backup_keep), .type = CONFKEY_INTEGER, .min = 1, .max = 10000, .fallback = "14",

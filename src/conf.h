@@ -48,6 +48,7 @@ struct conf {
 	char *refusals_log;        /* nginx's log of what it refuses with 429; empty: none */
 
 	/* Operation */
+	int audit_log_retention;   /* days, 0..36500, 0 = for ever, default 730 */
 	char *backup_directory;
 	int backup_keep;           /* 1..10000, default 14 */
 	int backup_keep_days;      /* 0..36500, 0 = for ever, default 0 */

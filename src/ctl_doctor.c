@@ -311,6 +311,9 @@ static const struct sql_check {
 	    " to_regnamespace('jobforge')) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)"
 	    " AND (c.oid = to_regclass('public.users') OR EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid"
 	    " AND a.attname = 'user_id' AND NOT a.attisdropped)) ORDER BY 1" },
+	{ "audit log", "the next month has its partition",
+	    "SELECT 'the next month has no partition', 'run jobforgectl maintain, and have it run each day', true"
+	    " WHERE to_regclass(to_char((now() + interval '1 month') AT TIME ZONE 'UTC', '\"public.audit_log_\"YYYY_MM')) IS NULL" },
 	{ "indexes", "all valid",
 	    "SELECT format('index %s is not valid', i.indexrelid::regclass),"
 	    " format('REINDEX INDEX CONCURRENTLY %s', i.indexrelid::regclass), false FROM pg_index AS i"
@@ -319,7 +322,8 @@ static const struct sql_check {
 };
 
 /* What matters and no change but a migration may touch, a line each. Of functions in SQL only that they are there: versions of
- * the server write their bodies differently; and without parentheses of expressions, which differ after a restore. */
+ * the server write their bodies differently, and `user disable` replaces one; and without parentheses of expressions, which
+ * differ after a restore. */
 static const char inventory_sql[] =
     "WITH tables AS (SELECT c.* FROM pg_class AS c WHERE c.relnamespace IN (to_regnamespace('public'), to_regnamespace('jobforge'))"
     " AND NOT c.relispartition AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass"
@@ -340,7 +344,7 @@ static const char inventory_sql[] =
     " GROUP BY r.grantee, r.object"
     " UNION ALL SELECT format('owner %s %s', t.oid::regclass, t.relowner::regrole) FROM tables AS t WHERE t.relkind IN ('r', 'p')"
     " UNION ALL SELECT format('function %s %s%s %s', f.oid::regprocedure, f.proowner::regrole,"
-    " CASE WHEN f.prosecdef THEN ' definer' ELSE '' END, CASE WHEN f.prosqlbody IS NULL THEN"
+    " CASE WHEN f.prosecdef THEN ' definer' ELSE '' END, CASE WHEN f.prosqlbody IS NULL AND f.proname <> 'some_are_disabled' THEN"
     " left(encode(sha256(convert_to(f.prosrc, 'UTF8')), 'hex'), 12) ELSE 'sql' END)"
     " FROM functions AS f"
     " UNION ALL SELECT format('index %s', pg_get_indexdef(i.indexrelid)) FROM pg_index AS i JOIN tables AS t ON t.oid = i.indrelid"

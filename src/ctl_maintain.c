@@ -8,27 +8,29 @@
 
 static int run_maintain(struct ctl *);
 
-enum { MAINTAIN_NO_VACUUM, MAINTAIN_AUDIT_MONTHS };
+enum { MAINTAIN_NO_VACUUM };
 
 const struct ctl_command ctl_maintain = {
 	.name = "maintain",
 	.summary = "Sweep what has expired, vacuum and analyze, and report indexes that are unused or missing.",
 	.options = {
 		[MAINTAIN_NO_VACUUM] = { "--no-vacuum", NULL, "Leave vacuum and analyze to the server." },
-		[MAINTAIN_AUDIT_MONTHS] = { "--audit-months", "N", "Drop entries of the audit log older than N months; default: none." },
 	},
 	.run = run_maintain,
+};
+
+/* A statement, and what it is about: a member of the JSON object, and words. */
+struct task {
+	const char *name;
+	const char *what;
+	const char *sql;
 };
 
 /*
  * Each deletes what has served, and gives the number. Sign-ins end with their last token; what an attempt counts lasts a day at
  * most (login_window), as does an answer kept for a retry.
  */
-static const struct task {
-	const char *name;
-	const char *what;
-	const char *sql;
-} sweeps[] = {
+static const struct task sweeps[] = {
 	{ "sessions", "sessions that have expired, or were revoked a day ago",
 	    "WITH gone AS (DELETE FROM jobforge.refresh_families AS f WHERE f.expires_at <= now()"
 	    " OR f.revoked_at <= now() - interval '1 day' RETURNING 1) SELECT count(*) FROM gone" },
@@ -43,23 +45,28 @@ static const struct task {
 	    " SELECT count(*) FROM gone" },
 };
 
+/* The parameter is the days for which they are kept. */
+static const struct task metrics_sweep = { "performance_metrics", "minutes' figures of routes",
+	"WITH gone AS (DELETE FROM public.performance_metrics AS m WHERE m.started_at < now() - make_interval(days => $1::int)"
+	" RETURNING 1) SELECT count(*) FROM gone" };
+
 static const struct task reports[] = {
 	{ "unused_indexes", "Indexes that no statement has used since the statistics were reset",
 	    "SELECT format('%I.%I', s.schemaname, s.relname) AS \"table\", s.indexrelname AS index,"
-	    " pg_catalog.pg_relation_size(s.indexrelid) AS bytes, coalesce(to_char(d.stats_reset AT TIME ZONE 'UTC', 'YYYY-MM-DD'), 'never')"
-	    " AS reset FROM pg_catalog.pg_stat_user_indexes AS s JOIN pg_catalog.pg_index AS i USING (indexrelid)"
+	    " pg_catalog.pg_relation_size(s.indexrelid) AS bytes,"
+	    " coalesce(to_char(d.stats_reset AT TIME ZONE 'UTC', 'YYYY-MM-DD'), 'never') AS reset FROM pg_catalog.pg_stat_user_indexes AS s JOIN pg_catalog.pg_index AS i USING (indexrelid)"
 	    " JOIN pg_catalog.pg_stat_database AS d ON d.datname = current_database()"
 	    " WHERE s.schemaname IN ('public', 'jobforge') AND s.idx_scan = 0 AND NOT i.indisunique AND NOT i.indisexclusion"
 	    " ORDER BY 3 DESC, 1, 2" },
 	{ "missing_indexes", "Tables read whole too often, and foreign keys without an index",
-	    "SELECT format('%I.%I', s.schemaname, s.relname) AS \"table\", format('%s reads of the whole table, %s rows each', s.seq_scan,"
-	    " s.seq_tup_read / s.seq_scan) AS why FROM pg_catalog.pg_stat_user_tables AS s"
+	    "SELECT format('%I.%I', s.schemaname, s.relname) AS \"table\","
+	    " format('%s reads of the whole table, %s rows each', s.seq_scan, s.seq_tup_read / s.seq_scan) AS why FROM pg_catalog.pg_stat_user_tables AS s"
 	    " WHERE s.schemaname IN ('public', 'jobforge') AND s.seq_scan > 100 AND s.seq_tup_read / s.seq_scan > 10000"
 	    " AND s.seq_scan > coalesce(s.idx_scan, 0) / 10"
 	    " UNION ALL SELECT format('%I.%I', n.nspname, c.relname), format('no index begins with the columns of %s', k.conname)"
 	    " FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid"
-	    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE k.contype = 'f' AND n.nspname IN ('public', 'jobforge') AND k.conparentid = 0 AND NOT EXISTS (SELECT FROM pg_catalog.pg_index AS i"
-	    " WHERE i.indrelid = k.conrelid AND i.indpred IS NULL"
+	    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE k.contype = 'f' AND k.conparentid = 0"
+	    " AND n.nspname IN ('public', 'jobforge') AND NOT EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = k.conrelid AND i.indpred IS NULL"
 	    " AND (i.indkey::smallint[])[0:0] <@ k.conkey) ORDER BY 1, 2" },
 	{ "dead_rows", "Tables of which much is dead rows",
 	    "SELECT format('%I.%I', s.schemaname, s.relname) AS \"table\", s.n_live_tup AS live, s.n_dead_tup AS dead,"
@@ -82,9 +89,9 @@ struct upkeep {
 };
 
 static int
-sweep(struct upkeep *upkeep, const struct task *task)
+sweep(struct upkeep *upkeep, const struct task *task, int param_count, const char *const params[])
 {
-	struct db_rows *rows = ctl_query(upkeep->tool, task->what, task->sql, 0, NULL);
+	struct db_rows *rows = ctl_query(upkeep->tool, task->what, task->sql, param_count, params);
 	if (rows == NULL)
 		return CTL_FAILED;
 	if (upkeep->ctl->json)
@@ -98,11 +105,16 @@ sweep(struct upkeep *upkeep, const struct task *task)
 static int
 sweep_all(struct upkeep *upkeep)
 {
+	char days[16];
+	const char *const params[] = { days };
 	int result = 0;
+	snprintf(days, sizeof(days), "%d", upkeep->ctl->conf.metrics_retention);
 	if (upkeep->ctl->json)
 		writer_object(&upkeep->writer, "removed");
 	for (size_t i = 0; i < COUNT_OF(sweeps) && result == 0; i++)
-		result = sweep(upkeep, &sweeps[i]);
+		result = sweep(upkeep, &sweeps[i], 0, NULL);
+	if (result == 0)
+		result = sweep(upkeep, &metrics_sweep, 1, params);
 	if (upkeep->ctl->json)
 		writer_end(&upkeep->writer);
 	return result;
@@ -130,19 +142,16 @@ run_partitions(struct upkeep *upkeep, const char *member, const char *words, con
 	return 0;
 }
 
+/* The partitions of this month and the three that come; of months that rows came in without one; and none that is too old. */
 static int
-keep_audit_log(struct upkeep *upkeep, int months)
+keep_audit_log(struct upkeep *upkeep)
 {
-	static const char there[] = "SELECT to_regproc('jobforge.audit_log_prepare') IS NOT NULL";
 	char interval[32];
-	struct db_rows *rows = ctl_query(upkeep->tool, "the audit log", there, 0, NULL);
-	bool found = rows != NULL && db_rows_value(rows, 0, 0)[0] == 't';
-	db_rows_free(rows);
-	if (!found)
-		return rows == NULL ? CTL_FAILED : 0;
-	snprintf(interval, sizeof(interval), "%d months", months);
-	int result = run_partitions(upkeep, "audit_log_made", "Made the partition", "SELECT jobforge.audit_log_prepare($1::int)", "3");
-	if (result == 0 && months > 0)
+	int days = upkeep->ctl->conf.audit_log_retention;
+	snprintf(interval, sizeof(interval), "%d days", days);
+	int result = run_partitions(upkeep, "audit_log_made", "Made the partition", "SELECT jobforge.audit_log_prepare($1::int)",
+	    "3");
+	if (result == 0 && days > 0)
 		result = run_partitions(upkeep, "audit_log_dropped", "Dropped the partition",
 		    "SELECT jobforge.audit_log_expire($1::interval)", interval);
 	return result;
@@ -184,12 +193,12 @@ report_indexes(struct upkeep *upkeep)
 }
 
 static int
-maintain(struct upkeep *upkeep, int months)
+maintain(struct upkeep *upkeep)
 {
 	/* A role or database may have limits for short statements. */
 	static const char session[] = "SET statement_timeout = 0; SET lock_timeout = '30s'; SET row_security = off";
 	if (ctl_execute(upkeep->tool, "the session", session, 0, NULL) != 0 || sweep_all(upkeep) != 0 ||
-	    keep_audit_log(upkeep, months) != 0)
+	    keep_audit_log(upkeep) != 0)
 		return CTL_FAILED;
 	if (!ctl_given(upkeep->ctl, MAINTAIN_NO_VACUUM) && vacuum(upkeep) != 0)
 		return CTL_FAILED;
@@ -200,16 +209,13 @@ static int
 run_maintain(struct ctl *ctl)
 {
 	struct upkeep upkeep = { .ctl = ctl };
-	int months;
-	if (ctl_number(ctl, MAINTAIN_AUDIT_MONTHS, 1, 1200, 0, &months) != 0)
-		return CTL_USAGE;
 	upkeep.tool = ctl_connect_current(ctl);
 	if (upkeep.tool == NULL)
 		return CTL_FAILED;
 	upkeep.writer.out = &upkeep.out;
 	if (ctl->json)
 		writer_object(&upkeep.writer, NULL);
-	int result = maintain(&upkeep, months);
+	int result = maintain(&upkeep);
 	db_tool_close(upkeep.tool);
 	if (result != 0)
 		buffer_free(&upkeep.out);

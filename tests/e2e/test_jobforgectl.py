@@ -272,7 +272,6 @@ def test_bad_environment():
     (("restore",), "restore needs FILE."),
     (("monitor", "--every", "0"), "--every must be a whole number from 1 to 3600."),
     (("bench-db", "--seconds=3x"), "--seconds must be a whole number from 1 to 60."),
-    (("maintain", "--audit-months="), "--audit-months must be a whole number from 1 to 1200."),
 ])
 def test_usage(arguments, sentence):
     assert fail(2, *arguments) == f"jobforgectl: {sentence} See jobforgectl help.\n"

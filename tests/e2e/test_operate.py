@@ -102,7 +102,13 @@ def filled(stack):
     user.put(f"/applications/{made['id']}/documents/research_report/embedding",
              {"embedding": [0.001 * n for n in range(1536)]}).ok(201)
     user.post("/resumes", {"name": "One", "content": "A resume. " * 30}).ok(201)
+    log_entry(stack.sql, user.id, "1999-05-05 12:00+00")  # of a month without a partition
     return user
+
+
+def log_entry(run, user, at):
+    run(f"INSERT INTO public.audit_log (user_id, created_at, actor, action, table_name, row_id, changes)"
+        f" VALUES ('{user}', '{at}', 'user', 'update', 'users', '{user}', '{{}}')")
 
 
 @pytest.fixture
@@ -541,6 +547,37 @@ def test_restore_asks(operator, filled, empty):
     assert contents(target) == contents(operator.stack.name)
 
 
+# What a server lacks, in one of its databases: the views and triggers that say so there.
+WITHOUT_PGVECTOR = """SET allow_system_table_mods = on;
+    CREATE OR REPLACE VIEW pg_catalog.pg_available_extensions AS
+    SELECT name, default_version, NULL::text AS installed_version, comment
+    FROM pg_available_extensions() AS e (name, default_version, comment) WHERE name <> 'vector'"""
+FULL_DISK = """CREATE FUNCTION pg_catalog.jobforge_test_full() RETURNS event_trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE 'could not extend file "base/1/2": No space left on device' USING ERRCODE = '53100'; END $$;
+    CREATE EVENT TRIGGER full_disk ON ddl_command_end WHEN TAG IN ('CREATE INDEX', 'ALTER TABLE')
+    EXECUTE FUNCTION pg_catalog.jobforge_test_full()"""
+
+
+@pytest.mark.parametrize("options, lack, sentence", [
+    ("TEMPLATE template0 ENCODING 'UTF8'", WITHOUT_PGVECTOR, "the server has no pgvector"),
+    ("TEMPLATE template0 ENCODING 'UTF8'", FULL_DISK, "No space left on device"),
+    ("TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'", "SELECT", "UTF8"),
+], ids=["pgvector", "room", "encoding"])
+def test_a_server_that_lacks_something(operator, filled, empty, options, lack, sentence):
+    """Neither a restore nor the migrations leave anything there."""
+    dump = operator.backup()
+    target = empty(options)
+    query(target, lack)
+    assert sentence in operator.fail("restore", dump, "--yes", *DIRECTORY, admin_database=conninfo(target))
+    assert objects(target) == 0
+    done = operator.run("migrate", *DIRECTORY, admin_database=conninfo(target))
+    assert done.returncode == 1 and re.fullmatch(r"jobforgectl: [^\n]*\.", done.stderr.splitlines()[-1]), done
+    assert sentence in done.stderr.splitlines()[-1]
+    ledger = query(target, "SELECT to_regclass('jobforge.schema_migrations') IS NOT NULL")[0][0]
+    applied = query(target, "SELECT count(*) FROM jobforge.schema_migrations")[0][0] if ledger else 0
+    assert applied <= 1 and query(target, "SELECT to_regclass('public.users')") == [(None,)]
+
+
 def test_restore_of_an_older_schema(operator, filled, empty, tmp_path_factory):
     """A dump of the schema before, then migrate: the newest schema, with the rows."""
     older = tmp_path_factory.mktemp("older")
@@ -766,6 +803,42 @@ def test_maintain(operator, filled, stack):
     assert "Vacuumed and analyzed" in operator.succeed("maintain")
 
 
+def test_maintain_keeps_the_audit_log(operator, fresh):
+    """Partitions for what comes and for what came without one; those of which all is too old go; doctor minds none of it."""
+    target = fresh()
+    connections = {"admin_database": conninfo(target), "database": conninfo(target, "jobforge_app"),
+                   "backup_database": conninfo(target, "jobforge_backup")}
+    user = "00000000-0000-4000-8000-000000000000"
+    query(target, "INSERT INTO public.users (id, email, password_hash, full_name)"
+                  f" VALUES ('{user}', 'old@example.com', 'x', 'Old')")
+    for years in (30, 3):
+        log_entry(lambda statement: query(target, statement), user, f"{time.gmtime().tm_year - years}-06-15")
+    comes = query(target, "SELECT to_char((now() + interval '1 month') AT TIME ZONE 'UTC', '\"audit_log_\"YYYY_MM')")[0][0]
+    query(target, f"DROP TABLE public.{comes}")
+    [(level, finding, advice)] = operator.findings(**connections)["audit log"]
+    assert (level, finding) == ("warning", "the next month has no partition") and "jobforgectl maintain" in advice
+    old = [f"audit_log_{time.gmtime().tm_year - years}_06" for years in (30, 3)]
+    said = operator.json("maintain", "--no-vacuum", audit_log_retention=0, **connections)
+    assert said["audit_log_made"] == sorted([*old, comes]) and "audit_log_dropped" not in said
+    assert query(target, "SELECT count(*) FROM public.audit_log_default") == [(0,)]
+    assert query(target, f"SELECT (SELECT count(*) FROM public.{old[0]}), (SELECT count(*) FROM public.{old[1]})") == [(1, 1)]
+    assert operator.findings(**connections)["audit log"][0][0] == "ok"
+    said = operator.json("maintain", "--no-vacuum", audit_log_retention=3650, **connections)
+    assert (said["audit_log_made"], said["audit_log_dropped"]) == ([], old[:1])
+    assert f"Dropped the partition {old[1]}.\n" in operator.succeed("maintain", **connections), "the default is two years"
+    assert query(target, "SELECT table_name, action FROM public.audit_log") == [("users", "insert")]
+    operator.succeed("verify-backup", operator.json("backup", **connections)["file"], *DIRECTORY)
+
+
+def test_maintain_sweeps_figures(operator, fresh):
+    target = fresh()
+    query(target, "INSERT INTO public.performance_metrics SELECT now() - i * interval '1 day', 'host', 'GET', '/r',"
+                  " now() - i * interval '1 day', 'api', 1, 0, 0, 0, 0, 0, 0 FROM generate_series(0, 9) AS i")
+    said = operator.json("maintain", "--no-vacuum", metrics_retention=5, admin_database=conninfo(target))
+    assert said["removed"]["performance_metrics"] == 5
+    assert query(target, "SELECT count(*) FROM public.performance_metrics") == [(5,)]
+
+
 def test_maintain_finds_indexes(operator, fresh):
     target = fresh()
     query(target, "CREATE INDEX idle ON public.applications (location)")
@@ -941,6 +1014,79 @@ def test_two_disabled_users(operator, stack):
     assert third.get("/me").status == 200
 
 
+def serve(stack, database):
+    """Has the workers use another database from now on."""
+    stack.write_conf(database=conninfo(database, "jobforge_app"))
+    stack.reload()
+
+
+def test_every_worker_notices(operator, stack):
+    """However often: each worker's plans know of it at its next request, and let others by."""
+    user, other = stack.user(), stack.user()
+    close = {"Connection": "close"}
+    for word, status in (("disable", 403), ("enable", 200)) * 3:
+        operator.succeed("user", word, user.email, *(["--yes"] if word == "disable" else []))
+        for _ in range(8):
+            assert user.get("/me", headers=close).status == status
+            assert other.get("/me", headers=close).status == 200
+            posted = user.post("/applications", {"company_name": "A", "role_title": "B", "job_description": "d" * 60})
+            assert posted.status == (403 if status == 403 else 201)
+
+
+def test_a_restored_user_is_as_disabled_as_when_backed_up(operator, stack, empty):
+    user, other = stack.user(), stack.user()
+    nobody_disabled, disabled = empty(), empty()
+    dump = operator.backup("--keep-all")
+    operator.succeed("restore", dump, "--yes", *DIRECTORY, admin_database=conninfo(nobody_disabled))
+    operator.succeed("user", "disable", user.email, "--yes")
+    dump = operator.backup("--keep-all")
+    operator.succeed("verify-backup", dump, *DIRECTORY)
+    operator.succeed("restore", dump, "--yes", *DIRECTORY, admin_database=conninfo(disabled))
+    operator.succeed("user", "enable", user.email)
+    for database in (stack.name, nobody_disabled, disabled):
+        found = operator.findings(database=conninfo(database, "jobforge_app"), admin_database=conninfo(database),
+                                  backup_database=conninfo(database, "jobforge_backup"))
+        assert found["schema"][0][0] == "ok", found
+    before = stack.conf["database"]
+    try:
+        serve(stack, disabled)
+        user.get("/me").problem(403, slug="account-disabled")
+        assert other.get("/me").status == 200
+        operator.succeed("user", "enable", user.email, admin_database=conninfo(disabled))
+        assert user.get("/me").status == 200
+        serve(stack, nobody_disabled)
+        assert user.get("/me").status == 200
+        operator.succeed("user", "disable", user.email, "--yes", admin_database=conninfo(nobody_disabled))
+        user.get("/me").problem(403, slug="account-disabled")
+    finally:
+        stack.write_conf(database=before)
+        stack.reload()
+
+
+def test_enabled_while_a_backup_is_made(operator, stack, empty, tmp_path_factory):
+    """All of a backup is of one moment, also how it is known that somebody is disabled."""
+    directory = tmp_path_factory.mktemp("bin")
+    real = PG_BIN or os.path.dirname(shutil.which("pg_dump"))
+    for name in ("pg_restore", "psql"):
+        os.symlink(os.path.join(real, name), directory / name)
+    (directory / "pg_dump").write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec {real}/pg_dump --version\n'
+                                       f'touch {directory}/begun\nuntil [ -e {directory}/go ]; do sleep 0.1; done\n'
+                                       f'exec {real}/pg_dump "$@"\n')
+    (directory / "pg_dump").chmod(0o755)
+    user = stack.user()
+    operator.succeed("user", "disable", user.email, "--yes")
+    run = subprocess.Popen(operator.command("backup", "--json", pg_bin=directory), env=child_environment(), text=True,
+                           stdout=subprocess.PIPE)
+    wait_for((directory / "begun").exists, what="pg_dump")
+    operator.succeed("user", "enable", user.email)
+    (directory / "go").touch()
+    dump = json.loads(run.communicate(timeout=60)[0])["file"]
+    target = empty()
+    operator.succeed("restore", dump, "--yes", *DIRECTORY, admin_database=conninfo(target))
+    assert query(target, "SELECT count(*), jobforge.some_are_disabled() FROM jobforge.disabled_users") == [(1, True)]
+    assert query(stack.name, "SELECT jobforge.some_are_disabled()") == [(False,)]
+
+
 def test_a_sign_in_at_the_same_moment(operator, stack):
     """However a sign-in and a disabling meet, no session is left."""
     for _ in range(5):
@@ -1016,6 +1162,8 @@ def test_reset_password_on_a_terminal(operator, stack):
     assert status == 0 and "typed secret" not in shown and "The same again: " in shown
     assert sign_in(stack, user, "typed secret 1").status == 200
     assert on_terminal(command, ("New password: ", "typed secret 2\n"), ("The same again: ", "typed secret 3\n"))[0] == 1
+    status, shown = on_terminal(["/bin/sh", "-c", 'trap : INT; "$@"; echo "status $?"; stty -a', "sh", *command], ("New password: ", "\x03"))
+    assert "status 1" in shown and " echo " in shown.partition("status 1")[2], "Ctrl-C leaves all as it was"
     assert sign_in(stack, user, "typed secret 1").status == 200
 
 

@@ -55,7 +55,9 @@ INSERT INTO statements VALUES
 	('jobforge.usage_pending', 'insert', $$INSERT INTO jobforge.usage_pending
 		VALUES (%1$L, '3', 0, 0, 0, 0, 0, 0, 0, 0, 0)$$),
 	('public.subscriptions', 'insert', $$INSERT INTO public.subscriptions (user_id, plan, status)
-		VALUES (%1$L, 'free', 'active') ON CONFLICT (user_id) DO UPDATE SET plan = excluded.plan$$);
+		VALUES (%1$L, 'free', 'active') ON CONFLICT (user_id) DO UPDATE SET plan = excluded.plan$$),
+	('jobforge.disabled_users', 'insert', $$INSERT INTO jobforge.disabled_users (user_id)
+		VALUES (%1$L) ON CONFLICT (user_id) DO UPDATE SET reason = excluded.reason$$);
 SELECT set_eq('SELECT name, verb FROM statements',
 	$$SELECT t.name, v.verb FROM user_tables AS t, unnest(ARRAY['select', 'insert', 'update', 'delete']) AS v (verb)$$,
 	'every table with user data is tested for every verb');
@@ -80,6 +82,7 @@ INSERT INTO jobforge.usage_pending
 SELECT u.id, '4', 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM public.users AS u WHERE u.id IN (:user_a, :user_b);
 INSERT INTO public.subscriptions (user_id, plan, status)
 SELECT u.id, 'free', 'active' FROM public.users AS u WHERE u.id IN (:user_a, :user_b);
+INSERT INTO jobforge.disabled_users (user_id) SELECT u.id FROM public.users AS u WHERE u.id IN (:user_a, :user_b);
 GRANT SELECT ON statements TO PUBLIC;
 
 SET SESSION AUTHORIZATION jobforge_app;

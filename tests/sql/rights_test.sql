@@ -123,6 +123,7 @@ SELECT results_eq($$
 			WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
 		AND has_function_privilege('jobforge_app', p.oid, 'EXECUTE') ORDER BY 1
 $$, ARRAY[
+	'jobforge.account_disabled()',
 	'jobforge.idempotency_claim(text,bytea)',
 	'jobforge.keep_one_primary(uuid[],uuid[],uuid[])',
 	'jobforge.login_begin(text,integer,integer)',
@@ -141,6 +142,7 @@ $$, ARRAY[
 	'jobforge.search_words(tsquery)',
 	'jobforge.session_open(uuid,text,text,bytea,integer)',
 	'jobforge.sessions_revoke_all()',
+	'jobforge.some_are_disabled()',
 	'public.generate_application_name(character varying,character varying)',
 	'public.get_current_user_id()',
 	'public.user_owns_application(uuid)'
@@ -163,6 +165,7 @@ CREATE FUNCTION pgtap.rights_of(p_role text) RETURNS SETOF text LANGUAGE sql AS 
 	WHERE role = p_role AND columns IS NOT NULL ORDER BY relation, verb
 $$;
 SELECT set_eq($$SELECT * FROM rights_of('jobforge_app')$$, ARRAY[
+	'jobforge.disabled_users select: user_id',
 	'jobforge.idempotency_keys delete: all',
 	'jobforge.idempotency_keys insert: user_id key request_hash status location etag body',
 	'jobforge.idempotency_keys select: all',
@@ -196,6 +199,7 @@ SELECT set_eq($$SELECT * FROM rights_of('jobforge_app')$$, ARRAY[
 	'public.users update: email password_hash full_name'
 ], 'the rights of jobforge_app');
 SELECT set_eq($$SELECT * FROM rights_of('jobforge_auth')$$, ARRAY[
+	'jobforge.disabled_users select: user_id',
 	'jobforge.login_attempts delete: all',
 	'jobforge.login_attempts insert: all',
 	'jobforge.login_attempts select: all',
@@ -302,6 +306,12 @@ FROM (VALUES
 	('UPDATE public.subscriptions SET plan = ''free'''),
 	('DELETE FROM public.subscriptions'),
 	('SELECT FROM jobforge.usage_pending'),
+	('SELECT reason FROM jobforge.disabled_users'),
+	('DELETE FROM jobforge.disabled_users'),
+	('INSERT INTO jobforge.disabled_users (user_id) VALUES (''bbbbbbbb-0000-4000-8000-000000000000'')'),
+	('SELECT jobforge.user_disable(''bbbbbbbb-0000-4000-8000-000000000000'', NULL)'),
+	('SELECT jobforge.user_enable(''aaaaaaaa-0000-4000-8000-000000000000'')'),
+	('CREATE OR REPLACE FUNCTION jobforge.some_are_disabled() RETURNS boolean LANGUAGE sql RETURN false'),
 	('SELECT FROM jobforge.login_attempts'),
 	('SELECT FROM jobforge.refresh_tokens'),
 	('UPDATE jobforge.refresh_families SET expires_at = now()'),

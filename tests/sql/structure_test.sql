@@ -145,7 +145,7 @@ SELECT is_empty($$
 		AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = o.conrelid AND i.indkey[0] = o.conkey[1])
 $$, 'every foreign key has an index to follow when what it names is deleted');
 
-SELECT is((SELECT max(version) FROM jobforge.schema_migrations), 11, 'the ledger says which schema this is');
+SELECT is((SELECT max(version) FROM jobforge.schema_migrations), 13, 'the ledger says which schema this is');
 SELECT is((SELECT e.extnamespace::regnamespace::text FROM pg_extension AS e WHERE e.extname = 'vector'), 'public',
 	'pgvector is in public');
 

@@ -1,5 +1,6 @@
 /* user: who has an account, and what an operator may do with it. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <termios.h>
@@ -270,6 +271,7 @@ read_line(FILE *from, char line[LINE_SIZE])
 	return true;
 }
 
+/* The question comes last: whatever was typed before the terminal became silent is thrown away, not taken for the answer. */
 static bool
 ask_unseen(FILE *terminal, const char *question, char line[LINE_SIZE])
 {
@@ -278,27 +280,36 @@ ask_unseen(FILE *terminal, const char *question, char line[LINE_SIZE])
 		return false;
 	silent = before;
 	silent.c_lflag &= ~(tcflag_t)ECHO;
+	tcsetattr(fileno(terminal), TCSAFLUSH, &silent);
 	fputs(question, terminal);
 	fflush(terminal);
-	tcsetattr(fileno(terminal), TCSAFLUSH, &silent);
 	bool answered = read_line(terminal, line);
-	tcsetattr(fileno(terminal), TCSAFLUSH, &before);
+	tcsetattr(fileno(terminal), TCSADRAIN, &before);
 	fputc('\n', terminal);
 	return answered;
+}
+
+static void
+be_interrupted(int number)
+{
+	(void)number;
 }
 
 static int
 ask_password(char line[LINE_SIZE])
 {
 	char again[LINE_SIZE] = "";
+	struct sigaction before, interrupted = { .sa_handler = be_interrupted }; /* Ctrl-C must not leave the terminal silent */
 	FILE *terminal = fopen("/dev/tty", "r+e");
 	if (terminal == NULL)
 		return ctl_fail("the terminal cannot be used: %s", strerror(errno));
+	sigaction(SIGINT, &interrupted, &before);
 	bool answered = ask_unseen(terminal, "New password: ", line) && ask_unseen(terminal, "The same again: ", again);
+	sigaction(SIGINT, &before, NULL);
 	fclose(terminal);
 	bool same = answered && strcmp(line, again) == 0;
 	crypto_wipe(again, sizeof(again));
-	return same ? 0 : ctl_fail("the two are not the same, and nothing has changed");
+	return same ? 0 : ctl_fail("%s, and nothing has changed", answered ? "the two are not the same" : "no password was given");
 }
 
 /* Sixteen characters of base64url: 96 bits. */

@@ -3,14 +3,18 @@
 #include <errno.h>
 #include <fastcgi.h>
 #include <fcgiapp.h>
+#include <fcgios.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
+#include "record.h"
 
 enum {
 	RECORD_MAX = 65528, /* what one record carries at most, a multiple of 8: no padding */
@@ -20,7 +24,32 @@ enum {
 struct fcgi {
 	FCGX_Request request;
 	bool ended;
+	struct record record;
+	int64_t timeout;  /* microseconds that one call of this file may wait for the peer's bytes */
+	int64_t deadline; /* of the call under way */
 };
+
+/* Whose bytes libfcgi is about to ask for: it has no argument to tell it by. */
+static struct fcgi *reading;
+
+static void
+begin_reading(struct fcgi *conn)
+{
+	reading = conn;
+	conn->deadline = clock_us() + conn->timeout;
+}
+
+/*
+ * libfcgi reads by calling its own OS_Read(), which this one takes the place of when the program is loaded: all that comes
+ * from the peer passes record_take() first, and a peer that sends byte by byte meets a deadline. 0 is the end of the input.
+ */
+int
+OS_Read(int fd, char *out, size_t size)
+{
+	ssize_t got = clock_us() > reading->deadline ? 0 : read(fd, out, size);
+
+	return got <= 0 || record_take(&reading->record, out, (size_t)got) ? (int)got : 0;
+}
 
 void
 fcgi_init(void)
@@ -46,6 +75,7 @@ fcgi_open(int fd, int timeout_ms)
 	/* Without a listening socket libfcgi can never accept by itself: a failed connection ends in an error instead. */
 	FCGX_InitRequest(&conn->request, -1, FCGI_FAIL_ACCEPT_ON_INTR);
 	conn->request.ipcFd = fd;
+	conn->timeout = (int64_t)timeout_ms * 1000;
 	conn->request.keepConnection = 1; /* FCGX_Accept_r() first finishes "the request before", and must not close */
 	return conn;
 }
@@ -62,7 +92,9 @@ int
 fcgi_receive(struct fcgi *conn)
 {
 	FCGX_Detach(&conn->request);
-	return FCGX_Accept_r(&conn->request) == 0 ? 0 : -1;
+	begin_reading(conn);
+	/* To libfcgi parameters that break off are as good as complete: an If-Match might be missing. */
+	return FCGX_Accept_r(&conn->request) == 0 && record_has_params(&conn->record) ? 0 : -1;
 }
 
 const char *const *
@@ -76,6 +108,7 @@ fcgi_read(struct fcgi *conn, char *out, size_t size)
 {
 	size_t done = 0;
 
+	begin_reading(conn);
 	while (done < size) {
 		int chunk = size - done > INT_MAX ? INT_MAX : (int)(size - done);
 		int got = FCGX_GetStr(out + done, chunk, conn->request.in);

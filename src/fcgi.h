@@ -17,8 +17,8 @@ struct fcgi;
  * SIGUSR1 and SIGPIPE for itself where it finds them at their defaults). */
 void fcgi_init(void);
 
-/* Takes over an accepted, blocking socket, on which one read or write may take `timeout_ms`. Ends the process when out of
- * memory. The caller gives it back by fcgi_close(). */
+/* Takes over an accepted, blocking socket, on which one read or write may take `timeout_ms`, and one call of fcgi_receive()
+ * or fcgi_read() all in all twice that. Ends the process when out of memory. The caller gives it back by fcgi_close(). */
 struct fcgi *fcgi_open(int fd, int timeout_ms);
 void fcgi_close(struct fcgi *conn);
 

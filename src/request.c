@@ -145,6 +145,8 @@ time_since(struct slice text)
 		return -1;
 	int64_t seconds = strtoll(text.data, &end, 10);
 	int64_t milliseconds = *end == '.' ? strtoll(end + 1, NULL, 10) : 0;
+	if (seconds < 0 || seconds > UINT32_MAX || milliseconds < 0 || milliseconds > 999)
+		return -1;
 	clock_gettime(CLOCK_REALTIME, &now);
 	int64_t since = ((int64_t)now.tv_sec - seconds) * 1000000 + now.tv_nsec / 1000 - milliseconds * 1000;
 	return since < 0 ? 0 : since; /* nginx looks at its clock once for several requests, and the clock may be set */
@@ -165,7 +167,6 @@ request_read(struct request *request, struct fcgi *conn, struct arena *arena, bo
 	request->queued_us = time_since(parameters.sent_at);
 	if (!take_length(&stream, parameters.content_length)) {
 		request->fault = REQUEST_TOO_LARGE;
-		request->unread = true;
 		request->unread = true;
 	} else if (streamed) {
 		request->stream = arena_alloc(arena, sizeof(stream));

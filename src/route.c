@@ -40,7 +40,7 @@ segment_matches(struct call *call, struct slice pattern, struct slice segment, i
 static bool
 path_matches(struct call *call, const char *pattern)
 {
-	const char *path = call->request->path.data;
+	const char *path = call->request->path.len == 0 ? "" : call->request->path.data;
 	const char *end = path + call->request->path.len;
 	const char *pattern_end = pattern + strlen(pattern);
 	struct slice expected;

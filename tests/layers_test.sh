@@ -8,7 +8,7 @@ BEGIN {
 	# Lowest first; a name that ends in "*" stands for all that begin so.
 	layer("base", "base arena buffer clock log utf8")
 	layer("leaf", "certificate child conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
-	    "jsonstream markdown metrics notify password refusals schema token tokencache writer")
+	    "jsonstream markdown metrics notify password record refusals schema token tokencache writer")
 	layer("request", "arguments auth create endpoint field fieldschema list openapi openapi_* problem request " \
 	    "response route row sheet")
 	layer("api", "api api_* minute")

@@ -3,6 +3,12 @@
 
 static const char bom[] = "\xef\xbb\xbf";
 
+static bool
+begins_with_bom(struct slice text)
+{
+	return text.len >= sizeof(bom) - 1 && memcmp(text.data, bom, sizeof(bom) - 1) == 0;
+}
+
 /* Cuts line ends off the end, once: looked for row by row, a million empty lines would be walked a million times. */
 static size_t
 without_empty_lines(struct slice text)
@@ -21,7 +27,7 @@ csv_open(struct csv *csv, struct slice text)
 {
 	size_t mark = sizeof(bom) - 1;
 	*csv = (struct csv){ .text = text };
-	if (text.len >= mark && memcmp(text.data, bom, mark) == 0)
+	if (begins_with_bom(text))
 		csv->text = (struct slice){ text.data + mark, text.len - mark };
 	csv->text.len = without_empty_lines(csv->text);
 }
@@ -163,6 +169,8 @@ csv_next_row(struct csv *csv, struct arena *arena, struct slice **fields, int *c
 static bool
 needs_quotes(struct slice field)
 {
+	if (begins_with_bom(field))
+		return true; /* it could be taken for that of the whole text */
 	for (size_t i = 0; i < field.len; i++)
 		if (field.data[i] == ',' || field.data[i] == '"' || field.data[i] == '\r' || field.data[i] == '\n')
 			return true;

@@ -250,6 +250,7 @@ test_writer(void)
 		{ "a quote", SLICE("a\"b"), "\"a\"\"b\"\r\n" },
 		{ "quotes alone", SLICE("\"\""), "\"\"\"\"\"\"\r\n" },
 		{ "a line feed", SLICE("a\nb"), "\"a\nb\"\r\n" },
+		{ "a byte order mark", SLICE("\xef\xbb\xbf" "a"), "\"\xef\xbb\xbf" "a\"\r\n" },
 		{ "a carriage return", SLICE("a\rb"), "\"a\rb\"\r\n" },
 		{ "a field that is empty and alone", SLICE(""), "\"\"\r\n" },
 		{ "one that is absent and alone", { NULL, 0 }, "\"\"\r\n" },
@@ -308,7 +309,7 @@ test_round_trip(void)
 	struct arena *arena = arena_new();
 	struct buffer text = { 0 };
 	unsigned seed = 1;
-	csv_write_field(&text, SLICE("header")); /* a text that begins with U+FEFF loses it */
+	csv_write_field(&text, SLICE("header"));
 	csv_end_row(&text);
 	for (int row = 0; row < ROUND_ROWS; row++) {
 		for (int count = rand_r(&seed) % CSV_COLUMNS + 1; count > 0; count--)

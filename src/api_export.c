@@ -1,4 +1,5 @@
-/* The whole account as one document: GET /api/v1/me/export. What it writes, api_import.c reads. */
+/* The whole account as one document: GET /api/v1/me/export. What it writes, api_import.c reads, but for usage and audit log,
+ * which belong to the account that was. */
 #include "api.h"
 #include "api_shared.h"
 #include "arena.h"
@@ -15,7 +16,7 @@
  * What belongs to applications comes by applications, a few a batch; one without any is a row of NULLs. Each is looked up by
  * its key: on tables without statistics the planner would rather make a bitmap of all the user's rows for every one.
  */
-enum { USER, RESUMES, APPLICATIONS, DOCUMENTS, EMBEDDINGS };
+enum { USER, RESUMES, APPLICATIONS, DOCUMENTS, EMBEDDINGS, MONTHS, CHANGES_MADE };
 
 #define OF_APPLICATIONS(count, columns, rows)                                                                     \
 	"SELECT " columns ", a.created_at AS _created_at, a.id AS _id"                                                 \
@@ -47,6 +48,14 @@ const struct db_statement export_statements[] = {
 	    OF_APPLICATIONS("32", "r.document_id, r.embedding::text::json AS embedding, r.created_at",
 		"SELECT d.document_type, e.* FROM public.documents d JOIN public.document_embeddings e ON e.document_id = d.id"),
 	    2 },
+	[MONTHS] = { "export_usage",
+	    "SELECT u.*, u.period::timestamptz AS _created_at, u.id AS _id FROM (" USAGE ") u"
+	    " WHERE (u.period::timestamptz, u.id) > ($1::timestamptz, $2::uuid) ORDER BY u.period, u.id LIMIT 64",
+	    2 },
+	[CHANGES_MADE] = { "export_audit_log",
+	    "SELECT l.*, l.created_at AS _created_at, l.id AS _id FROM (" AUDIT_LOG ") l"
+	    " WHERE (l.created_at, l.id) > ($1::timestamptz, $2::uuid) ORDER BY l.created_at, l.id LIMIT 256",
+	    2 },
 	{ 0 },
 };
 
@@ -58,6 +67,8 @@ static const struct {
 	{ "applications", &export_statements[APPLICATIONS] },
 	{ "documents", &export_statements[DOCUMENTS] },
 	{ "embeddings", &export_statements[EMBEDDINGS] },
+	{ "usage", &export_statements[MONTHS] },
+	{ "audit_log", &export_statements[CHANGES_MADE] },
 };
 
 /* Where the next batch of a part begins: after the row with these. */
@@ -255,11 +266,14 @@ static const struct field answers[] = {
 	    .about = "All documents; application_id is the id of one of the applications." },
 	{ .name = "embeddings", .type = FIELD_ARRAY, .fields = embedding_fields,
 	    .about = "All embeddings; document_id is the id of one of the documents." },
+	{ .name = "usage", .type = FIELD_ARRAY, .fields = usage_fields, .about = "The figures of each month, for the user to read." },
+	{ .name = "audit_log", .type = FIELD_ARRAY, .fields = audit_fields, .about = "The audit log, likewise." },
 	{ 0 },
 };
 
 const struct endpoint export_endpoints[] = {
-	{ .method = HTTP_GET, .path = API "/me/export", .pool = POOL_BULK, .answers = answers, .handler = handle_export, .entity = "Account",
+	{ .method = HTTP_GET, .path = API "/me/export", .pool = POOL_BULK, .answers = answers, .handler = handle_export,
+	    .entity = "Account",
 	    .about = "Everything that is kept about the user, as one document that POST /me/import takes." },
 	{ 0 },
 };

@@ -481,12 +481,32 @@ read_word(struct import *import, struct slice key)
 	return 0;
 }
 
+/* A list of objects that an export says and an import need not know, of any length. */
+static int
+pass_over(struct import *import, struct slice name)
+{
+	struct slice text;
+	int more;
+
+	while ((more = json_stream_element(&import->stream, &text)) > 0) {
+		const struct json *element = parse(import, text);
+		if (element == NULL)
+			return import->status;
+		if (json_type(element) != JSON_OBJECT)
+			return refuse_member(import, name, "must hold objects");
+		arena_reset(import->batch);
+	}
+	return more < 0 ? refuse_stream(import) : 0;
+}
+
 static int
 read_member(struct import *import, struct slice key)
 {
 	for (int i = 0; i < PART_COUNT; i++)
 		if (slice_is(key, parts[i].name))
 			return read_part(import, &parts[i]);
+	if (slice_is(key, "usage") || slice_is(key, "audit_log"))
+		return pass_over(import, key);
 	return read_word(import, key);
 }
 
@@ -639,6 +659,8 @@ static const struct field document[] = {
 	    .about = "All documents; application_id is the id of one of the applications before them." },
 	{ .name = "embeddings", .type = FIELD_ARRAY, .required = true, .fields = embedding_fields,
 	    .about = "All embeddings; document_id is the id of one of the documents before them." },
+	{ .name = "usage", .type = FIELD_ARRAY, .about = "The figures of that account; passed over." },
+	{ .name = "audit_log", .type = FIELD_ARRAY, .about = "Its audit log; passed over." },
 	{ 0 },
 };
 

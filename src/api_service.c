@@ -10,7 +10,7 @@ static const char *const actions[] = { "insert", "update", "delete", NULL };
 
 #define AMOUNT(column, about_it) { .name = column, .type = FIELD_INTEGER, .about = about_it, .example = "3" }
 
-static const struct field usage_fields[] = {
+const struct field usage_fields[] = {
 	{ .name = "id", .type = FIELD_UUID, .about = "This figure." },
 	{ .name = "period", .type = FIELD_TEXT, .about = "The first day of the calendar month, in UTC.", .example = "2026-01-01" },
 	AMOUNT("applications_created", "Applications created in it."),
@@ -60,7 +60,7 @@ static const struct field filters[] = {
 	{ 0 },
 };
 
-static const struct field entry_fields[] = {
+const struct field audit_fields[] = {
 	{ .name = "id", .type = FIELD_UUID, .about = "The entry." },
 	{ .name = "user_id", .type = FIELD_UUID, .about = "Whose data was changed." },
 	{ .name = "created_at", .type = FIELD_TIME, .about = "When it was changed." },
@@ -72,40 +72,25 @@ static const struct field entry_fields[] = {
 	{ .name = "table_name", .type = FIELD_ENUM, .choices = tables, .about = "To what." },
 	{ .name = "row_id", .type = FIELD_UUID, .about = "To which; a subscription has the user's." },
 	{ .name = "changes", .type = FIELD_OBJECT,
-	    .about = "For each field that changed its old and new value, null left out; of long texts and embeddings size and SHA-256, of "
-		     "a password only that it changed." },
+	    .about = "For each field that changed its old and new value, null left out; of long texts and embeddings size and "
+		     "SHA-256, of a password only that it changed." },
 	{ 0 },
 };
 
-/* A user who has written nothing this month yet has no row of it: what was held last is held still. */
-#define MONTH "date_trunc('month', now() AT TIME ZONE 'UTC')::date"
-#define HELD "u.applications, u.documents, u.resumes, u.embeddings, u.bytes"
-#define USAGE                                                                                                     \
-	"SELECT * FROM (SELECT u.id, u.period, u.applications_created, u.documents_written, u.embeddings_stored,"      \
-	" u.bytes_written, " HELD " FROM public.usage_tracking u"                                                      \
-	" UNION ALL SELECT u.id, " MONTH ", 0, 0, 0, 0, " HELD " FROM public.usage_tracking u"                         \
-	" WHERE u.is_current AND u.period < " MONTH ") u "
-
-/* The table holds the values of an insertion or deletion as they are; its action says whether they are new or old. */
-#define CHANGES                                                                                                   \
-	"CASE l.action WHEN 'update' THEN l.changes ELSE (SELECT coalesce(jsonb_object_agg(c.key, jsonb_build_object(" \
-	"CASE l.action WHEN 'insert' THEN 'new' ELSE 'old' END, c.value)), '{}') FROM jsonb_each(jsonb_strip_nulls(l.changes)) c) END AS changes"
-#define LOG "SELECT l.id, l.user_id, l.created_at, l.actor, l.request_id, l.action, l.table_name, l.row_id, " CHANGES \
-	" FROM public.audit_log l "
 #define FILTERS                                                                                                   \
 	"WHERE ($1::text[] IS NULL OR l.table_name = ANY ($1)) AND ($2::text[] IS NULL OR l.action = ANY ($2))"        \
 	" AND ($3::uuid IS NULL OR l.row_id = $3) AND l.created_at > coalesce($4::timestamptz, '-infinity')"           \
 	" AND l.created_at < coalesce($5::timestamptz, 'infinity')"
 #define LOG_ORDER(id, dir, cmp)                                                                                   \
 	[LIST_##id##_FIRST] = { "audit_" #id "_first",                                                                 \
-		LOG "ORDER BY l.created_at " dir ", l.id " dir " LIMIT $1::text::int OFFSET $2::text::int", 2 },         \
+		AUDIT_LOG "ORDER BY l.created_at " dir ", l.id " dir " LIMIT $1::text::int OFFSET $2::text::int", 2 },         \
 	[LIST_##id##_AFTER] = { "audit_" #id "_after",                                                                 \
-		LOG "WHERE (l.created_at, l.id) " cmp " ($1::timestamptz, $2::uuid)"                                    \
+		AUDIT_LOG "WHERE (l.created_at, l.id) " cmp " ($1::timestamptz, $2::uuid)"                                    \
 		    " ORDER BY l.created_at " dir ", l.id " dir " LIMIT $3::text::int", 3 },                             \
 	[LIST_##id##_FIRST_FILTERED] = { "audit_" #id "_first_filtered",                                               \
-		LOG FILTERS " ORDER BY l.created_at " dir ", l.id " dir " LIMIT $6::text::int OFFSET $7::text::int", 7 }, \
+		AUDIT_LOG FILTERS " ORDER BY l.created_at " dir ", l.id " dir " LIMIT $6::text::int OFFSET $7::text::int", 7 }, \
 	[LIST_##id##_AFTER_FILTERED] = { "audit_" #id "_after_filtered",                                               \
-		LOG FILTERS " AND (l.created_at, l.id) " cmp " ($6::timestamptz, $7::uuid)"                             \
+		AUDIT_LOG FILTERS " AND (l.created_at, l.id) " cmp " ($6::timestamptz, $7::uuid)"                             \
 			    " ORDER BY l.created_at " dir ", l.id " dir " LIMIT $8::text::int", 8 }
 
 #define LOG_ORDER_IDS(id) LIST_##id##_FIRST, LIST_##id##_AFTER, LIST_##id##_FIRST_FILTERED, LIST_##id##_AFTER_FILTERED
@@ -188,7 +173,7 @@ const struct endpoint service_endpoints[] = {
 	    .entity = "Usage", .about = "Lists what was written in each month, and what was held at its end." },
 	{ .method = HTTP_GET, .path = API "/subscription", .answers = subscription_fields, .statement = STATEMENT(SUBSCRIPTION),
 	    .entity = "Subscription", .about = "Reads which plan holds, what it allows, and what of it is used." },
-	{ .method = HTTP_GET, .path = API "/audit-log", .answer = ANSWER_LIST, .answers = entry_fields, .query = filters,
+	{ .method = HTTP_GET, .path = API "/audit-log", .answer = ANSWER_LIST, .answers = audit_fields, .query = filters,
 	    .list = &log_list, .entity = "AuditEntry", .about = "Lists who changed what of the user's data, and when." },
 	{ 0 },
 };

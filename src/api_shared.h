@@ -44,6 +44,27 @@ extern const struct field application_brief_fields[]; /* what a document was wri
 /* A row with `content` in Markdown, as itself and as HTML. */
 extern const struct representation markdown_forms[];
 
+extern const struct field usage_fields[]; /* the columns of USAGE */
+extern const struct field audit_fields[]; /* those of AUDIT_LOG */
+
+/* A row for each month. A user who has written nothing in this one has no row of it: what was held last is held still. */
+#define MONTH "date_trunc('month', now() AT TIME ZONE 'UTC')::date"
+#define HELD "u.applications, u.documents, u.resumes, u.embeddings, u.bytes"
+#define USAGE                                                                                                     \
+	"SELECT * FROM (SELECT u.id, u.period, u.applications_created, u.documents_written, u.embeddings_stored,"      \
+	" u.bytes_written, " HELD " FROM public.usage_tracking u"                                                      \
+	" UNION ALL SELECT u.id, " MONTH ", 0, 0, 0, 0, " HELD " FROM public.usage_tracking u"                         \
+	" WHERE u.is_current AND u.period < " MONTH ") u "
+
+/* The table holds the values of an insertion or deletion as they are; its action says whether they are new or old. */
+#define CHANGES                                                                                                   \
+	"CASE l.action WHEN 'update' THEN l.changes ELSE (SELECT coalesce(jsonb_object_agg(c.key, jsonb_build_object(" \
+	"CASE l.action WHEN 'insert' THEN 'new' ELSE 'old' END, c.value)), '{}')"                                      \
+	" FROM jsonb_each(jsonb_strip_nulls(l.changes)) c) END AS changes"
+#define AUDIT_LOG                                                                                                 \
+	"SELECT l.id, l.user_id, l.created_at, l.actor, l.request_id, l.action, l.table_name, l.row_id, " CHANGES      \
+	" FROM public.audit_log l "
+
 /* The last two members of a search's rows. */
 #define SEARCH_FIELDS                                                                                             \
 	{ .name = "rank", .type = FIELD_NUMBER, .optional = true, .about = "How well it matches; only in a search." }, \

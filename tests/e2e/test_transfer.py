@@ -18,7 +18,8 @@ import pytest
 from stack import PASSWORD, NO_SUCH_ID, TIME, UUID, Client, Stack, connect, together, wait_for
 from test_load import private_memory
 
-MEMBERS = ["format", "version", "exported_at", "user", "resumes", "applications", "documents", "embeddings"]
+PARTS = ["resumes", "applications", "documents", "embeddings"]
+MEMBERS = ["format", "version", "exported_at", "user", *PARTS, "usage", "audit_log"]
 KINDS = ("research_report", "optimized_resume", "cover_letter")
 GROWTH = 8 * 1024  # KiB
 IMPORTED = (200, 201, 204)
@@ -57,7 +58,7 @@ def essence(document):
     def known(row):
         return {key: place[value] if key in ("id", "application_id", "document_id") else value
                 for key, value in row.items() if key != "user_id"}
-    return {name: [known(row) for row in document[name]] for name in MEMBERS[4:]}
+    return {name: [known(row) for row in document[name]] for name in PARTS}
 
 
 def everything(stack, user):
@@ -127,6 +128,33 @@ def test_export_holds_everything(owner, document):
     assert "password" not in text and "$2b$" not in text and "token" not in text
 
 
+def test_export_holds_what_the_service_keeps(stack):
+    """Usage and audit log as their own addresses give them, all of it; an import passes them over."""
+    user = populate(stack.user(), applications=120)
+    document = export(user)
+    assert document["usage"] == user.get("/usage?sort=period").ok()["data"] != []
+    entries, cursor = [], ""
+    while cursor is not None:
+        page = user.get("/audit-log?sort=created_at&limit=100" + cursor).ok()
+        entries += page["data"]
+        cursor = page["next"] and "&cursor=" + page["next"]
+    assert document["audit_log"] == entries and len(entries) > 300
+    assert entries[0]["table_name"] == "users" and {entry["user_id"] for entry in entries} == {user.id}
+    other = stack.user()
+    document["audit_log"] *= 3
+    assert restore(other, document).status in IMPORTED
+    again = export(other)
+    assert essence(again) == essence(document)
+    assert {entry["user_id"] for entry in again["audit_log"]} == {other.id}
+    assert again["usage"][0]["applications_created"] == 120 and len(again["usage"]) == 1
+
+
+def test_what_is_passed_over_is_json_all_the_same(newcomer, unchanged):
+    for member in (b'"audit_log":[{"id":]', b'"usage":[{}', b'"usage":{}', b'"audit_log":[{}] x'):
+        body = b'{"format":"jobforge-export","version":1,' + member + b"}"
+        restore(newcomer, body).problem(400)
+
+
 def test_export_is_a_file(owner):
     answer = owner.get("/me/export")
     assert answer.headers["Content-Type"] == "application/json"
@@ -136,7 +164,7 @@ def test_export_is_a_file(owner):
 
 def test_export_of_nothing(stack, user):
     document = export(user)
-    assert [document[name] for name in MEMBERS[4:]] == [[], [], [], []]
+    assert [document[name] for name in PARTS] == [[], [], [], []]
     other = stack.user()
     assert restore(other, document).status in IMPORTED
     assert essence(export(other)) == essence(document)
@@ -485,7 +513,7 @@ def test_bytes_changed_by_chance_are_refused_or_harmless(stack, owner, document)
         answer = restore(newcomer, damaged)
         if answer.status in IMPORTED:
             counts = export(newcomer)
-            assert [len(counts[name]) for name in MEMBERS[4:]] == [len(document[name]) for name in MEMBERS[4:]]
+            assert [len(counts[name]) for name in PARTS] == [len(document[name]) for name in PARTS]
             taken += 1
             newcomer = stack.user()
         else:
@@ -657,7 +685,7 @@ def test_export_of_a_large_account_is_streamed(quick, large, comment):
         took = time.monotonic() - start
     document = answer.ok()
     comment(f"export of {len(answer.body) >> 20} MiB in {took:.2f} s, private memory at most {watch.grown} KiB more")
-    assert [len(document[name]) for name in MEMBERS[4:]] == [0, 5000, 5000, 300]
+    assert [len(document[name]) for name in PARTS] == [0, 5000, 5000, 300]
     assert watch.grown <= GROWTH
     assert quick.workers() == workers
 

@@ -550,7 +550,7 @@ def test_restore_asks(operator, filled, empty):
 # What a server lacks, in one of its databases: the views and triggers that say so there.
 WITHOUT_PGVECTOR = """SET allow_system_table_mods = on;
     CREATE OR REPLACE VIEW pg_catalog.pg_available_extensions AS
-    SELECT name, default_version, NULL::text AS installed_version, comment
+    SELECT name, default_version, NULL::text COLLATE "C" AS installed_version, comment
     FROM pg_available_extensions() AS e (name, default_version, comment) WHERE name <> 'vector'"""
 FULL_DISK = """CREATE FUNCTION pg_catalog.jobforge_test_full() RETURNS event_trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE 'could not extend file "base/1/2": No space left on device' USING ERRCODE = '53100'; END $$;

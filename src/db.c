@@ -15,8 +15,7 @@
 enum {
 	CLIENT_GRACE = 300,     /* milliseconds that the client waits longer than the server's statement_timeout */
 	BACKOFF_FIRST = 50000,  /* microseconds until the second attempt to connect; doubled up to BACKOFF_MOST */
-	BACKOFF_MOST = 500000,
-	MAX_QUEUE = DB_MAX_RESULTS
+	BACKOFF_MOST = 500000
 };
 
 /* The type ids of pg_type.dat that are not written as JSON strings; they are fixed for ever. */
@@ -29,13 +28,16 @@ struct db {
 	struct db_settings settings;
 	PGconn *conn;
 	bool implicit; /* the transaction ends by itself, where the pipeline does */
-	enum item queue[MAX_QUEUE];
+	unsigned char queue[DB_MAX_ITEMS]; /* of the transaction that is being made */
 	int queued;
+	struct db_ticket *first; /* transactions that were sent, in their order */
+	struct db_ticket *last;
+	uint64_t generation;
 	bool broken;          /* something could not be queued: the connection is of no more use */
 	int64_t connected_at; /* microseconds, monotonic */
 	int64_t retry_at;
 	int64_t backoff;
-	int64_t deadline;
+	int64_t deadline; /* of the first */
 	int64_t waited;
 	bool schema_differs;
 	char problem[512];
@@ -61,6 +63,8 @@ static const struct db_statement transaction_statements[] = {
 };
 
 enum { BEGIN_SNAPSHOT, BEGIN_READ_WRITE, SET_READER, SET_USER, SET_WRITER, COMMIT, ROLLBACK };
+
+static void lose(struct db *db);
 
 static void
 set_problem(struct db *db, const char *what, const char *why)
@@ -335,6 +339,7 @@ db_connect(struct db *db)
 	if (send_setup(db) != 0 || read_setup(db) != 0)
 		return -1;
 	db->connected_at = clock_us();
+	db->generation++;
 	db->backoff = 0;
 	meter_connect(db->settings.meter, true);
 	return 0;
@@ -377,7 +382,7 @@ db_free(struct db *db)
 }
 
 /* Looks before use, without a round trip: what an idle server says is its farewell, and a closed socket is readable too.
- * Should it ever be a notice, a new connection costs little. */
+ * Should it ever be a notice, a new connection costs little. While answers are awaited, their absence will tell. */
 static bool
 is_alive(struct db *db)
 {
@@ -385,13 +390,13 @@ is_alive(struct db *db)
 
 	if (db->broken || PQstatus(db->conn) != CONNECTION_OK)
 		return false;
-	return poll(&fd, 1, 0) == 0;
+	return db->first != NULL || poll(&fd, 1, 0) == 0;
 }
 
 static bool
 is_old(const struct db *db)
 {
-	return db->settings.connection_lifetime > 0 &&
+	return db->settings.connection_lifetime > 0 && db->first == NULL &&
 	    clock_us() - db->connected_at > (int64_t)db->settings.connection_lifetime * 1000000;
 }
 
@@ -403,7 +408,9 @@ db_ready(struct db *db)
 
 	if (alive && !is_old(db))
 		return 0;
-	if (db->conn != NULL) {
+	if (db->first != NULL) {
+		lose(db);
+	} else if (db->conn != NULL) {
 		meter_disconnect(db->settings.meter, alive ? DISCONNECT_OLD : DISCONNECT_IDLE);
 		disconnect(db);
 	}
@@ -444,12 +451,12 @@ enqueue(struct db *db, enum item item, const struct db_statement *statement, con
 		lengths[i] = (int)params[i].len;
 		formats[i] = params[i].binary;
 	}
-	if (db->broken || db->queued == MAX_QUEUE ||
+	if (db->broken || db->queued == DB_MAX_ITEMS ||
 	    PQsendQueryPrepared(db->conn, statement->name, statement->params, values, lengths, formats, 0) != 1) {
 		db->broken = true;
 		return;
 	}
-	db->queue[db->queued++] = item;
+	db->queue[db->queued++] = (unsigned char)item;
 }
 
 void
@@ -514,55 +521,69 @@ note_error(struct db_reply *reply, PGresult *result)
 	reply->outcome = outcome_of(reply->error.sqlstate);
 }
 
-/* Reads the answer to one item. -1: no more answers will come. */
+/* Takes the first result of an item. -1: nothing that comes after it can be believed. */
 static int
-read_item(struct db *db, struct arena *arena, enum item item, struct db_reply *reply)
+take_result(struct db_ticket *ticket, PGresult *result)
 {
-	PGresult *result;
+	struct db_reply *reply = &ticket->reply;
+	unsigned char item = ticket->items[ticket->answered++];
 
-	if (next_result(db, &result) != 0 || result == NULL)
-		return -1;
-	arena_defer(arena, release_result, result);
+	ticket->in_item = true;
 	switch (PQresultStatus(result)) {
 	case PGRES_TUPLES_OK:
 	case PGRES_COMMAND_OK:
 		if (item == ITEM_STATEMENT)
 			reply->results[reply->count++] = (const struct db_result *)result;
-		if (item == ITEM_COMMIT && strcmp(PQcmdStatus(result), "COMMIT") != 0)
-			return -1;
-		break;
+		return item == ITEM_COMMIT && strcmp(PQcmdStatus(result), "COMMIT") != 0 ? -1 : 0;
 	case PGRES_PIPELINE_ABORTED:
-		break;
+		return 0;
+	case PGRES_PIPELINE_SYNC:
+		return -1;
 	default:
 		note_error(reply, result);
+		return 0;
 	}
-	return skip_results(db);
 }
 
+/* Reads what has come of the ticket. 1: all of it; 0: there is more to come; -1: there is not. */
 static int
-read_items(struct db *db, struct arena *arena, struct db_reply *reply)
+read_ticket(struct db *db, struct db_ticket *ticket)
 {
-	for (int i = 0; i < db->queued; i++)
-		if (read_item(db, arena, db->queue[i], reply) != 0)
+	while (PQisBusy(db->conn) == 0) {
+		PGresult *result = PQgetResult(db->conn);
+		if (result != NULL)
+			arena_defer(ticket->arena, release_result, result);
+		if (ticket->in_item) {
+			/* A result at a time, and then NULL; further ones are passed over. */
+			ticket->in_item = result != NULL;
+			continue;
+		}
+		if (result == NULL)
 			return -1;
-	return read_sync(db);
+		if (ticket->answered == ticket->item_count)
+			return PQresultStatus(result) == PGRES_PIPELINE_SYNC ? 1 : -1;
+		if (take_result(ticket, result) != 0)
+			return -1;
+	}
+	return PQstatus(db->conn) == CONNECTION_OK ? 0 : -1;
 }
 
-/* Ends a failed transaction, so that nothing of it is left for the next user. */
 static void
-roll_back(struct db *db, struct arena *arena)
+finish_first(struct db *db)
 {
-	struct db_reply reply = { 0 };
+	struct db_ticket *ticket = db->first;
 
-	db->queued = 0;
-	enqueue(db, ITEM_SILENT, &transaction_statements[ROLLBACK], NULL);
-	if (send_sync(db, CLIENT_GRACE) != 0 || read_items(db, arena, &reply) != 0 || reply.outcome != DB_OK)
-		disconnect(db);
-	db->queued = 0;
+	db->first = ticket->next;
+	if (db->first == NULL)
+		db->last = NULL;
+	ticket->done = true;
+	ticket->taken = clock_us() - ticket->sent_at;
+	meter_round_trip(db->settings.meter, ticket->taken);
 }
 
-static struct db_reply
-lose(struct db *db, struct db_reply reply)
+/* The end of the connection, and of all that was under way on it. */
+static void
+lose(struct db *db)
 {
 	bool late = clock_us() >= db->deadline;
 
@@ -570,31 +591,130 @@ lose(struct db *db, struct db_reply reply)
 	    late ? "no answer in time" : "the connection was lost during a transaction");
 	meter_disconnect(db->settings.meter, late ? DISCONNECT_LATE : DISCONNECT_LOST);
 	disconnect(db);
-	reply.outcome = DB_LOST;
-	reply.late = late;
-	return reply;
+	while (db->first != NULL) {
+		db->first->reply.outcome = DB_LOST;
+		db->first->reply.late = late;
+		finish_first(db);
+	}
 }
 
+static int64_t
+next_deadline(const struct db *db)
+{
+	return clock_us() + (int64_t)(db->settings.statement_timeout + CLIENT_GRACE) * 1000;
+}
+
+/* Reads all that has come. */
+static void
+read_tickets(struct db *db)
+{
+	while (db->first != NULL) {
+		int read = read_ticket(db, db->first);
+		if (read == 0)
+			return;
+		if (read < 0 || db->first->reply.outcome == DB_LOST)
+			return lose(db);
+		finish_first(db);
+		db->deadline = next_deadline(db);
+	}
+}
+
+void
+db_receive(struct db *db)
+{
+	if (db->first == NULL)
+		return;
+	if (PQconsumeInput(db->conn) == 0 || clock_us() >= db->deadline)
+		return lose(db);
+	read_tickets(db);
+}
+
+void
+db_wait(struct db *db)
+{
+	const struct db_ticket *oldest = db->first;
+
+	while (oldest != NULL && !oldest->done) {
+		if (wait_for(db, POLLIN) == 0)
+			lose(db);
+		else
+			db_receive(db);
+	}
+}
+
+int
+db_patience(const struct db *db)
+{
+	int64_t left = (db->deadline - clock_us() + 999) / 1000;
+
+	return db->first == NULL ? -1 : left < 0 ? 0 : (int)left;
+}
+
+int
+db_socket(const struct db *db, uint64_t *generation)
+{
+	*generation = db->generation;
+	return db->conn == NULL ? -1 : PQsocket(db->conn);
+}
+
+/* Ends what is queued with a Sync, and sends it. */
+static void
+send_ticket(struct db *db, struct db_ticket *ticket, struct arena *arena)
+{
+	*ticket = (struct db_ticket){ .arena = arena, .sent_at = clock_us(), .item_count = db->queued };
+	ticket->reply = (struct db_reply){ .outcome = DB_OK, .error = { .constraint = "", .message = "" } };
+	memcpy(ticket->items, db->queue, sizeof(ticket->items));
+	db->queued = 0;
+	if (db->first == NULL) {
+		db->first = ticket;
+		db->deadline = next_deadline(db);
+	} else {
+		db->last->next = ticket;
+	}
+	db->last = ticket;
+	if (db->broken || PQpipelineSync(db->conn) != 1 || flush_output(db) != 0)
+		lose(db);
+}
+
+static struct db_reply exchange(struct db *db, struct arena *arena, PGTransactionStatusType expected);
+
+/* Ends a failed transaction, so that nothing of it is left for the next user. */
+static void
+roll_back(struct db *db, struct arena *arena)
+{
+	db->queued = 0;
+	enqueue(db, ITEM_SILENT, &transaction_statements[ROLLBACK], NULL);
+	struct db_reply reply = exchange(db, arena, PQTRANS_IDLE);
+	if (reply.outcome != DB_OK)
+		disconnect(db);
+}
+
+/* Sends what is queued and waits for its answers. */
 static struct db_reply
 exchange(struct db *db, struct arena *arena, PGTransactionStatusType expected)
 {
-	struct db_reply reply = { .outcome = DB_OK, .error = { .constraint = "", .message = "" } };
-	int64_t start = clock_us();
-	int done = send_sync(db, db->settings.statement_timeout + CLIENT_GRACE);
+	struct db_ticket ticket;
 
-	if (done == 0)
-		done = read_items(db, arena, &reply);
-	int64_t taken = clock_us() - start;
-	db->waited += taken;
-	meter_round_trip(db->settings.meter, taken);
-	if (done != 0 || PQstatus(db->conn) != CONNECTION_OK || reply.outcome == DB_LOST)
-		return lose(db, reply);
-	db->queued = 0;
-	if (reply.outcome != DB_OK && PQtransactionStatus(db->conn) != PQTRANS_IDLE)
+	send_ticket(db, &ticket, arena);
+	while (!ticket.done)
+		db_wait(db);
+	db->waited += ticket.taken;
+	if (ticket.reply.outcome == DB_LOST)
+		return ticket.reply;
+	if (ticket.reply.outcome != DB_OK && PQtransactionStatus(db->conn) != PQTRANS_IDLE) {
 		roll_back(db, arena);
-	else if (reply.outcome == DB_OK && PQtransactionStatus(db->conn) != expected)
-		return lose(db, reply);
-	return reply;
+	} else if (ticket.reply.outcome == DB_OK && PQtransactionStatus(db->conn) != expected) {
+		lose(db);
+		ticket.reply.outcome = DB_LOST;
+	}
+	return ticket.reply;
+}
+
+void
+db_commit_later(struct db *db, struct db_ticket *ticket, struct arena *arena)
+{
+	assert(db->implicit);
+	send_ticket(db, ticket, arena);
 }
 
 struct db_reply

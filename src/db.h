@@ -1,5 +1,5 @@
 /*
- * A worker's connection to PostgreSQL: one transaction is one pipeline is one round trip. The files that include libpq's
+ * A worker's connection to PostgreSQL: one transaction is one round trip of the pipeline. The files that include libpq's
  * header are db.c and, for the operator's tool, dbtool.c.
  *
  *     db_begin(); db_send(); ...; db_commit()
@@ -69,7 +69,7 @@ struct db_param {
 
 #define DB_TEXT(string) ((struct db_param){ .data = (string) })
 
-enum { DB_MAX_PARAMS = 64, DB_MAX_RESULTS = 12 };
+enum { DB_MAX_PARAMS = 64, DB_MAX_RESULTS = 12, DB_MAX_ITEMS = DB_MAX_RESULTS + 3 };
 
 enum db_outcome {
 	DB_OK,      /* committed (or, from db_flush(), answered) */
@@ -93,6 +93,23 @@ struct db_reply {
 	const struct db_result *results[DB_MAX_RESULTS];
 };
 
+/*
+ * A transaction that was sent, and its answers as far as they have come. What is in it besides `reply` and `done` is db.c's. It
+ * must stay where it is until it is done.
+ */
+struct db_ticket {
+	struct db_reply reply;
+	bool done;
+	struct arena *arena;          /* keeps the results */
+	struct db_ticket *next;
+	int64_t sent_at;              /* microseconds, monotonic */
+	int64_t taken;                /* from then until it was done */
+	unsigned char items[DB_MAX_ITEMS];
+	int item_count;
+	int answered;                 /* items whose first result has been read */
+	bool in_item;                 /* its end has not */
+};
+
 /* Queues the beginning and the user of Row Level Security, `user_id` (UUID text; NULL: nobody); in a transaction that writes
  * also the request's id, for the audit log. After db_ready(). */
 void db_begin(struct db *db, enum db_mode mode, const char *user_id, const char *request_id);
@@ -106,6 +123,27 @@ struct db_reply db_flush(struct db *db, struct arena *arena) MUST_CHECK;
 
 /* Sends what is queued and COMMIT, and reads all results. */
 struct db_reply db_commit(struct db *db, struct arena *arena) MUST_CHECK;
+
+/*
+ * For what only reads, instead of db_commit(): sends it and does not wait. Its results go into the arena's keeping when they
+ * come, after those of all that was sent before; so several requests' statements are under way, and neither side sleeps between
+ * two of them. Each is a transaction of its own: none sees another's user or is hurt by another's error.
+ */
+void db_commit_later(struct db *db, struct db_ticket *ticket, struct arena *arena);
+
+/* Takes what has come, without waiting, and marks the tickets that are done. When the connection is lost, or the oldest
+ * ticket's answer is late, all are done with DB_LOST. */
+void db_receive(struct db *db);
+
+/* Waits until the oldest ticket is done. */
+void db_wait(struct db *db);
+
+/* Milliseconds until db_receive() has to look whether an answer is late; -1 when none is awaited. */
+int db_patience(const struct db *db);
+
+/* The socket to poll, for reading, between calls of db_receive(); -1 when there is none. `generation` is another for each
+ * connection: a number of a socket is soon used again. */
+int db_socket(const struct db *db, uint64_t *generation);
 
 /* Ends the transaction that db_flush() left open without a trace of it. */
 void db_abandon(struct db *db, struct arena *arena);

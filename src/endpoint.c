@@ -62,6 +62,22 @@ endpoint_user(const struct call *call)
 	return call->user_id[0] == '\0' ? NULL : call->user_id;
 }
 
+static void
+send_steps(struct call *call, enum db_mode mode, const struct step steps[], int count)
+{
+	struct db *db = call->service->db;
+
+	db_begin(db, mode, endpoint_user(call), call->request->id);
+	for (int i = 0; i < count; i++)
+		db_send(db, steps[i].statement, steps[i].params);
+}
+
+static bool
+is_worth_another(const struct db_reply *reply, enum db_mode mode)
+{
+	return reply->outcome == DB_RETRY || (reply->outcome == DB_LOST && mode == DB_READ_ONLY && !reply->late);
+}
+
 struct db_reply
 endpoint_transact(struct call *call, enum db_mode mode, const struct step steps[], int count)
 {
@@ -69,15 +85,42 @@ endpoint_transact(struct call *call, enum db_mode mode, const struct step steps[
 	struct db_reply reply = { .outcome = DB_LOST };
 
 	for (int attempt = 0; attempt < ATTEMPTS && db_ready(db) == 0; attempt++) {
-		db_begin(db, mode, endpoint_user(call), call->request->id);
-		for (int i = 0; i < count; i++)
-			db_send(db, steps[i].statement, steps[i].params);
+		send_steps(call, mode, steps, count);
 		reply = db_commit(db, call->arena);
-		bool again = reply.outcome == DB_RETRY || (reply.outcome == DB_LOST && mode == DB_READ_ONLY && !reply.late);
-		if (!again)
+		if (!is_worth_another(&reply, mode))
 			break;
 	}
 	return reply;
+}
+
+int
+endpoint_read(struct call *call, const struct step *steps, int count,
+    int (*go_on)(struct call *call, const struct db_reply *reply))
+{
+	struct db *db = call->service->db;
+
+	if (call->ticket == NULL || db_ready(db) != 0) {
+		struct db_reply reply = endpoint_transact(call, DB_READ_ONLY, steps, count);
+		return go_on(call, &reply);
+	}
+	send_steps(call, DB_READ_ONLY, steps, count);
+	db_commit_later(db, call->ticket, call->arena);
+	call->steps = steps;
+	call->step_count = count;
+	call->go_on = go_on;
+	call->waiting = true;
+	return 0;
+}
+
+int
+endpoint_resume(struct call *call)
+{
+	struct db_reply reply = call->ticket->reply;
+
+	call->waiting = false;
+	if (is_worth_another(&reply, DB_READ_ONLY))
+		reply = endpoint_transact(call, DB_READ_ONLY, call->steps, call->step_count);
+	return call->go_on(call, &reply);
 }
 
 /* ---- parameters ---- */
@@ -227,6 +270,8 @@ struct plan {
 	int lock;   /* where in `steps`; -1: does not run */
 	int exists;
 	int main;
+	const struct representation *form;
+	struct db_param params[DB_MAX_PARAMS];
 };
 
 static int
@@ -262,33 +307,41 @@ answer_row(struct call *call, const struct db_result *result, const struct repre
 }
 
 static int
+finish_row(struct call *call, const struct db_reply *reply)
+{
+	const struct plan *plan = call->state;
+
+	if (reply->outcome != DB_OK)
+		return endpoint_refuse(call, reply);
+	if (db_rows(reply->results[plan->main]) == 0)
+		return endpoint_problem(call, problem_of_no_row(call->endpoint, plan, reply), NULL);
+	return answer_row(call, reply->results[plan->main], plan->form);
+}
+
+static int
 run_row(struct call *call)
 {
 	const struct endpoint *endpoint = call->endpoint;
 	bool reads = endpoint->method == HTTP_GET;
-	struct db_param params[DB_MAX_PARAMS];
-	struct plan plan = { .lock = -1, .exists = -1 };
-	const struct representation *form = NULL;
+	struct plan *plan = arena_calloc(call->arena, 1, sizeof(*plan));
+	struct db_param *params = plan->params;
 	const char *tags = NULL;
 	int count = endpoint_bind(call, params);
-	int status = reads ? choose_form(call, &form) : endpoint_if_match(call, &tags);
+	int status = reads ? choose_form(call, &plan->form) : endpoint_if_match(call, &tags);
 
 	if (status != 0)
 		return status;
 	if (!reads)
 		params[count++] = DB_TEXT(tags);
-	if (endpoint->lock != NULL)
-		plan.lock = add_step(&plan, endpoint->lock, params);
-	if (tags != NULL && endpoint->exists != NULL)
-		plan.exists = add_step(&plan, endpoint->exists, params);
+	plan->lock = endpoint->lock == NULL ? -1 : add_step(plan, endpoint->lock, params);
+	plan->exists = tags == NULL || endpoint->exists == NULL ? -1 : add_step(plan, endpoint->exists, params);
 	bool include = endpoint->include != NULL && call->query[0].present;
-	plan.main = add_step(&plan, include ? endpoint->include : endpoint->statement, params);
-	struct db_reply reply = endpoint_transact(call, reads ? DB_READ_ONLY : DB_READ_WRITE, plan.steps, plan.count);
-	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
-	if (db_rows(reply.results[plan.main]) == 0)
-		return endpoint_problem(call, problem_of_no_row(endpoint, &plan, &reply), NULL);
-	return answer_row(call, reply.results[plan.main], form);
+	plan->main = add_step(plan, include ? endpoint->include : endpoint->statement, params);
+	call->state = plan;
+	if (reads)
+		return endpoint_read(call, plan->steps, plan->count, finish_row);
+	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, plan->steps, plan->count);
+	return finish_row(call, &reply);
 }
 
 /* ---- */

@@ -22,6 +22,7 @@ struct list;
 struct meter;
 struct request;
 struct response;
+struct step;
 struct token_cache;
 struct call;
 
@@ -121,10 +122,18 @@ struct call {
 	struct http_pair *pairs;              /* the query, decoded */
 	int pair_count;
 	struct faults faults;
+	struct db_ticket *ticket; /* what endpoint_read() may wait by; NULL: it has its answer when it returns */
+	const struct step *steps; /* of endpoint_read() */
+	int step_count;
+	int (*go_on)(struct call *call, const struct db_reply *reply);
+	void *state;              /* of whoever goes on */
+	bool waiting;             /* the rest is for endpoint_resume() to do */
 };
 
-/* Checks the arguments, runs the row, fills the response; returns the status. */
+/* Checks the arguments, runs the row, fills the response; returns the status. When the call is then `waiting`, it does so in
+ * endpoint_resume(), after the ticket is done. */
 int endpoint_run(struct call *call);
+int endpoint_resume(struct call *call);
 
 /* ---- for handlers ---- */
 
@@ -136,6 +145,13 @@ struct step {
 /* Runs the steps in one transaction of the call's user, again when the server asks for it (and reads when the connection
  * was lost). */
 struct db_reply endpoint_transact(struct call *call, enum db_mode mode, const struct step steps[], int count) MUST_CHECK;
+
+/*
+ * Runs steps that only read and have `go_on` make the answer of their results, of any outcome: before it returns, or, when the
+ * call has a ticket, once they have come. Steps, their parameters and call->state must be in the arena.
+ */
+int endpoint_read(struct call *call, const struct step *steps, int count,
+    int (*go_on)(struct call *call, const struct db_reply *reply));
 
 /* Answers with the problem that an outcome other than DB_OK is; returns the status. */
 int endpoint_refuse(struct call *call, const struct db_reply *reply);

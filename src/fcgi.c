@@ -89,6 +89,12 @@ fcgi_close(struct fcgi *conn)
 }
 
 int
+fcgi_socket(const struct fcgi *conn)
+{
+	return conn->request.ipcFd;
+}
+
+int
 fcgi_receive(struct fcgi *conn)
 {
 	FCGX_Detach(&conn->request);

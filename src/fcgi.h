@@ -22,6 +22,9 @@ void fcgi_init(void);
 struct fcgi *fcgi_open(int fd, int timeout_ms);
 void fcgi_close(struct fcgi *conn);
 
+/* Its socket, to be polled. */
+int fcgi_socket(const struct fcgi *conn);
+
 /* Reads the next request's parameters from a readable connection. -1: the peer closed it, or spoke no FastCGI; then only
  * fcgi_close() is left. */
 int fcgi_receive(struct fcgi *conn) MUST_CHECK;

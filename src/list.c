@@ -41,7 +41,11 @@ struct page {
 	bool count;
 	bool has_cursor;
 	struct cursor cursor;
+	struct step steps[3];
+	struct db_param params[DB_MAX_PARAMS];
 };
+
+static int finish(struct call *call, const struct db_reply *reply);
 
 /* ---- reading the parameters ---- */
 
@@ -189,16 +193,16 @@ list_bind(const struct call *call, bool filters, struct db_param params[])
 }
 
 /* The page, then what its list is of, where that must be there, then the total, where it is asked for. */
-static struct db_reply
-fetch(struct call *call, const struct page *page, const struct db_result **exists, const struct db_result **total)
+static int
+fetch(struct call *call, struct page *page)
 {
 	const struct list *list = call->endpoint->list;
-	struct db_param params[DB_MAX_PARAMS];
-	struct step steps[3] = { { page->has_cursor ? page->statements->after : page->statements->first, params } };
+	struct db_param *params = page->params;
 	bool filtered = page->statements != &page->order->plain;
 	int count = list_bind(call, filtered, params);
 	int step = 1;
 
+	page->steps[0] = (struct step){ page->has_cursor ? page->statements->after : page->statements->first, params };
 	if (page->has_cursor) {
 		params[count++] = DB_TEXT(page->cursor.key.data);
 		params[count++] = DB_TEXT(page->cursor.id);
@@ -208,13 +212,11 @@ fetch(struct call *call, const struct page *page, const struct db_result **exist
 		params[count++] = DB_TEXT(page->offset);
 	}
 	if (call->endpoint->exists != NULL)
-		steps[step++] = (struct step){ call->endpoint->exists, params };
+		page->steps[step++] = (struct step){ call->endpoint->exists, params };
 	if (page->count)
-		steps[step++] = (struct step){ filtered ? list->count_filtered : list->count, params };
-	struct db_reply reply = endpoint_transact(call, DB_READ_ONLY, steps, step);
-	*exists = call->endpoint->exists != NULL ? reply.results[1] : NULL;
-	*total = page->count ? reply.results[step - 1] : NULL;
-	return reply;
+		page->steps[step++] = (struct step){ filtered ? list->count_filtered : list->count, params };
+	call->state = page;
+	return endpoint_read(call, page->steps, step, finish);
 }
 
 /* ---- answering ---- */
@@ -290,25 +292,29 @@ answer(struct call *call, const struct page *page, const struct db_result *rows,
 	return call->response->status = 200;
 }
 
+static int
+finish(struct call *call, const struct db_reply *reply)
+{
+	const struct page *page = call->state;
+	bool bound = call->endpoint->exists != NULL;
+
+	if (reply->outcome != DB_OK)
+		return endpoint_refuse(call, reply);
+	if (bound && db_rows(reply->results[1]) == 0)
+		return endpoint_problem(call, PROBLEM_NOT_FOUND, NULL);
+	return answer(call, page, reply->results[0], page->count ? reply->results[bound ? 2 : 1] : NULL);
+}
+
 int
 list_run(struct call *call)
 {
-	struct page page = { 0 };
-	const struct db_result *exists;
-	const struct db_result *total;
+	struct page *page = arena_calloc(call->arena, 1, sizeof(*page));
 	bool as_sheet = false;
 	int status = call->endpoint->list->sheet == NULL ? 0 : sheet_wanted(call, &as_sheet);
 
 	if (status == 0 && as_sheet)
 		return sheet_answer(call);
 	if (status == 0)
-		status = read_page(call, &page);
-	if (status != 0)
-		return status;
-	struct db_reply reply = fetch(call, &page, &exists, &total);
-	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
-	if (exists != NULL && db_rows(exists) == 0)
-		return endpoint_problem(call, PROBLEM_NOT_FOUND, NULL);
-	return answer(call, &page, reply.results[0], total);
+		status = read_page(call, page);
+	return status != 0 ? status : fetch(call, page);
 }

@@ -5,15 +5,18 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "clock.h"
+
 enum { CACHE_LINE = 64, PAGE = 4096 };
 
 /* What a worker is doing, in a cache line of its own. */
 struct metrics_state {
 	alignas(CACHE_LINE) atomic_bool used; /* somebody has counted here */
 	atomic_bool alive;
-	atomic_bool busy;
+	atomic_int busy; /* requests in hand */
 	atomic_bool connected;
 	atomic_int pool;
+	int64_t busy_since; /* microseconds, monotonic; the worker's own */
 };
 
 /* The totals at the beginning of a span. */
@@ -119,7 +122,7 @@ metrics_leave(struct metrics *metrics, int place)
 	struct metrics_state *state = &metrics->states[place];
 
 	atomic_store(&state->alive, false);
-	atomic_store(&state->busy, false);
+	atomic_store(&state->busy, 0);
 	atomic_store(&state->connected, false);
 	release_claim(&metrics->span_claim, place);
 	release_claim(&metrics->refusals_claim, place);
@@ -167,7 +170,8 @@ meter_begin(const struct meter *meter, int64_t queued)
 {
 	if (meter == NULL)
 		return;
-	atomic_store_explicit(&meter->state->busy, true, memory_order_relaxed);
+	if (atomic_fetch_add_explicit(&meter->state->busy, 1, memory_order_relaxed) == 0)
+		meter->state->busy_since = clock_us();
 	if (queued >= 0)
 		note(&meter->own->pools[meter->pool].queue, queued);
 }
@@ -175,8 +179,8 @@ meter_begin(const struct meter *meter, int64_t queued)
 void
 meter_end(const struct meter *meter)
 {
-	if (meter != NULL)
-		atomic_store_explicit(&meter->state->busy, false, memory_order_relaxed);
+	if (meter != NULL && atomic_fetch_sub_explicit(&meter->state->busy, 1, memory_order_relaxed) == 1)
+		add(&meter->own->pools[meter->pool].busy, (uint64_t)(clock_us() - meter->state->busy_since));
 }
 
 void
@@ -187,7 +191,6 @@ meter_request(const struct meter *meter, size_t route, int status, int64_t micro
 	struct metrics_route *figures = &meter->own->routes[route];
 	add(&figures->statuses[status_index(status)], 1);
 	note(&figures->latency, microseconds);
-	add(&meter->own->pools[meter->pool].busy, (uint64_t)microseconds);
 }
 
 void
@@ -257,7 +260,7 @@ metrics_look(const struct metrics *metrics, struct metrics_now *out)
 		if (!atomic_load(&state->alive))
 			continue;
 		out->alive[pool]++;
-		out->busy[pool] += atomic_load(&state->busy);
+		out->busy[pool] += atomic_load(&state->busy) > 0;
 		out->connected[pool] += atomic_load(&state->connected);
 	}
 }

@@ -109,7 +109,8 @@ struct meter {
 /* Takes the place, which no living worker has. */
 void meter_init(struct meter *meter, struct metrics *metrics, int place, int pool);
 
-/* A request is taken up, `queued` microseconds after nginx sent it (below 0: not known); and the worker is done with it. */
+/* A request is taken up, `queued` microseconds after nginx sent it (below 0: not known); and the worker is done with it. There
+ * may be several in hand: the pool's busy time is that in which a worker has at least one. */
 void meter_begin(const struct meter *meter, int64_t queued);
 void meter_end(const struct meter *meter);
 

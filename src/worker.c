@@ -31,13 +31,27 @@
 static_assert((int)POOL_COUNT == METRICS_POOLS && (int)API_MAX_ENDPOINTS + (int)HTTP_OTHER < METRICS_ROUTES,
     "the metrics have room for all");
 
-enum { MAX_EVENTS = 64, PEER_TIMEOUT = 5000, IDLE_CHECK = 250, BACKGROUND_NICE = 5, STALE_AFTER = 50000 };
+enum { MAX_EVENTS = 64, PEER_TIMEOUT = 5000, IDLE_CHECK = 250, BACKGROUND_NICE = 5, STALE_AFTER = 50000, IN_HAND = 16 };
+
+/* A request in hand. */
+struct slot {
+	struct fcgi *conn; /* NULL: nothing */
+	bool parked;       /* something came on the connection meanwhile: it is not polled until the answer has been sent */
+	bool gone;         /* nginx has ended the connection: nobody waits for the answer */
+	struct request request;
+	struct response response;
+	struct arena *arena;
+	struct db_ticket ticket;
+	struct call call;
+	int64_t start;
+};
 
 struct loop {
 	const struct worker *worker;
 	struct service service;
-	struct arena *arena;
-	struct response response;
+	struct slot slots[IN_HAND];
+	int in_hand;
+	uint64_t watched; /* the generation of the database's socket in the epoll set */
 	struct buffer log_line;
 	struct buffer log_held; /* lines of requests, until there is nothing else to do */
 	int epoll;
@@ -65,7 +79,6 @@ answer(struct call *call)
 }
 
 struct times {
-	int64_t start;
 	int64_t authenticated;
 	int64_t database;
 	int64_t total;
@@ -93,44 +106,32 @@ log_request(struct loop *loop, const struct call *call, const struct times *time
 }
 
 static void
-add_timing(struct loop *loop, const struct times *times)
+add_timing(const struct call *call, const struct times *times)
 {
-	if (!loop->service.conf->server_timing)
+	if (!call->service->conf->server_timing)
 		return;
-	response_header(&loop->response, "Server-Timing", "auth;dur=%.3f, db;dur=%.3f, total;dur=%.3f",
+	response_header(call->response, "Server-Timing", "auth;dur=%.3f, db;dur=%.3f, total;dur=%.3f",
 	    (double)times->authenticated / 1000, (double)times->database / 1000, (double)times->total / 1000);
 }
 
-/* Serves the request on a readable connection. 0: keep the connection; -1: close it. */
+/* Sends the answer, which is made. 0: keep the connection; -1: close it. */
 static int
-serve(struct loop *loop, struct fcgi *conn)
+send_answer(struct loop *loop, struct slot *slot)
 {
-	struct request request;
-	struct times times = { .start = clock_us() };
-	struct call call = { .service = &loop->service, .arena = loop->arena, .request = &request,
-		.response = &loop->response, .conn = conn };
+	struct call *call = &slot->call;
+	struct times times = { .authenticated = call->authenticated_us,
+		.database = db_time_taken(loop->service.db) + slot->ticket.taken, .total = clock_us() - slot->start };
 
-	if (fcgi_receive(conn) != 0)
-		return -1;
-	response_reset(&loop->response);
-	request_read(&request, conn, loop->arena, loop->worker->pool == POOL_BULK);
-	meter_begin(loop->service.meter, request.queued_us);
-	answer(&call);
-	times.database = db_time_taken(loop->service.db);
-	times.total = clock_us() - times.start;
-	meter_request(loop->service.meter, route_number(&call), loop->response.status, times.total);
-	times.authenticated = call.authenticated_us;
-	add_timing(loop, &times);
-	if (request.stream != NULL)
-		request_drain(request.stream);
+	meter_request(loop->service.meter, route_number(call), slot->response.status, times.total);
+	add_timing(call, &times);
+	if (slot->request.stream != NULL)
+		request_drain(slot->request.stream);
 	/* Without the end of the request nginx knows that the answer is not whole. */
-	if (!loop->response.broken)
-		response_send(&loop->response, &request, conn);
-	bool whole = !loop->response.broken && !request.unread;
-	int kept = fcgi_finish(conn);
-	log_request(loop, &call, &times);
-	arena_reset(loop->arena);
-	meter_end(loop->service.meter);
+	if (!slot->response.broken && !slot->gone)
+		response_send(&slot->response, &slot->request, slot->conn);
+	bool whole = !slot->response.broken && !slot->request.unread;
+	int kept = fcgi_finish(slot->conn);
+	log_request(loop, call, &times);
 	return whole ? kept : -1;
 }
 
@@ -157,6 +158,130 @@ close_connection(struct loop *loop, struct fcgi *conn)
 }
 
 static void
+watch(struct loop *loop, struct fcgi *conn, bool on)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = conn };
+
+	(void)epoll_ctl(loop->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fcgi_socket(conn), &event);
+}
+
+/* The request has its answer: sends it, and makes room for another. */
+static void
+finish(struct loop *loop, struct slot *slot)
+{
+	struct fcgi *conn = slot->conn;
+	int kept = send_answer(loop, slot);
+
+	arena_reset(slot->arena);
+	slot->conn = NULL;
+	loop->in_hand--;
+	meter_end(loop->service.meter);
+	if (kept != 0 || slot->gone)
+		close_connection(loop, conn);
+	else if (slot->parked)
+		watch(loop, conn, true);
+}
+
+/* Takes the request on a readable connection, and answers it unless it waits for the database. */
+static void
+begin(struct loop *loop, struct slot *slot, struct fcgi *conn)
+{
+	int64_t start = clock_us();
+
+	if (fcgi_receive(conn) != 0) {
+		close_connection(loop, conn);
+		return;
+	}
+	slot->conn = conn;
+	slot->parked = slot->gone = false;
+	slot->start = start;
+	slot->ticket.taken = 0;
+	slot->call = (struct call){ .service = &loop->service, .arena = slot->arena, .request = &slot->request,
+		.response = &slot->response, .conn = conn, .ticket = &slot->ticket };
+	loop->in_hand++;
+	response_reset(&slot->response);
+	request_read(&slot->request, conn, slot->arena, loop->worker->pool == POOL_BULK);
+	meter_begin(loop->service.meter, slot->request.queued_us);
+	answer(&slot->call);
+	if (!slot->call.waiting)
+		finish(loop, slot);
+}
+
+/* Answers the requests whose results have come. */
+static void
+go_on(struct loop *loop)
+{
+	for (int i = 0; i < IN_HAND && loop->in_hand > 0; i++) {
+		struct slot *slot = &loop->slots[i];
+		if (slot->conn == NULL || !slot->ticket.done)
+			continue;
+		endpoint_resume(&slot->call);
+		finish(loop, slot);
+	}
+}
+
+/* The slot that holds the connection's request; with NULL, an empty one. */
+static struct slot *
+find_slot(struct loop *loop, const struct fcgi *conn)
+{
+	for (int i = 0; i < IN_HAND; i++)
+		if (loop->slots[i].conn == conn)
+			return &loop->slots[i];
+	return NULL;
+}
+
+static void
+handle_connection(struct loop *loop, struct fcgi *conn, uint32_t events)
+{
+	bool gone = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	struct slot *slot = find_slot(loop, conn);
+
+	if (slot != NULL) {
+		slot->parked = true;
+		slot->gone = gone;
+		watch(loop, conn, false);
+	} else if (gone) {
+		close_connection(loop, conn);
+	} else if (loop->in_hand < IN_HAND) {
+		begin(loop, find_slot(loop, NULL), conn);
+	}
+}
+
+/* Finishes requests until no more than `most` are in hand. */
+static void
+make_room(struct loop *loop, int most)
+{
+	while (loop->in_hand > most) {
+		db_wait(loop->service.db);
+		go_on(loop);
+	}
+}
+
+/* Each connection to the database is another socket. */
+static void
+watch_database(struct loop *loop)
+{
+	uint64_t generation;
+	int fd = db_socket(loop->service.db, &generation);
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = loop->service.db };
+
+	if (fd < 0 || generation == loop->watched)
+		return;
+	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+		loop->watched = generation;
+}
+
+/* What there is to read is answers, or the server's farewell. */
+static void
+handle_database(struct loop *loop)
+{
+	if (loop->in_hand > 0)
+		db_receive(loop->service.db);
+	else
+		db_ready(loop->service.db);
+}
+
+static void
 open_connection(struct loop *loop)
 {
 	int fd = accept4(loop->worker->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -179,9 +304,11 @@ open_connection(struct loop *loop)
 }
 
 /*
- * What became readable: connections, the signals (the loop itself), the listening socket (NULL). That one comes last: while
- * this worker serves, an idle one has taken the new connection. nginx ends a connection whose client has gone: what is left
- * in it nobody waits for, and the client may be sending it again.
+ * No request is finished before the last event: that would close connections which the events still name.
+ *
+ * What became readable: connections, the database, the signals (the loop itself), the listening socket (NULL). That one comes
+ * last: while this worker serves, an idle one has taken the new connection. nginx ends a connection whose client has gone: what
+ * is left in it nobody waits for, and the client may be sending it again.
  */
 static void
 handle_events(struct loop *loop, const struct epoll_event events[], int count)
@@ -198,9 +325,12 @@ handle_events(struct loop *loop, const struct epoll_event events[], int count)
 			waiting = true;
 		else if (source == loop)
 			loop->stopping = true;
-		else if (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) || serve(loop, source) != 0)
-			close_connection(loop, source);
+		else if (source == loop->service.db)
+			handle_database(loop);
+		else
+			handle_connection(loop, source, events[i].events);
 	}
+	go_on(loop);
 	if (waiting)
 		open_connection(loop);
 }
@@ -242,17 +372,23 @@ run_loop(struct loop *loop)
 			close(loop->worker->listener); /* or a new master would find the socket still listened on */
 		}
 		if (clock_us() > deadline)
-			return;
+			break;
+		make_room(loop, IN_HAND - 1);
 		log_flush(&loop->log_held);
-		int count = epoll_wait(loop->epoll, events, MAX_EVENTS, IDLE_CHECK);
+		watch_database(loop);
+		int patience = db_patience(loop->service.db);
+		int count = epoll_wait(loop->epoll, events, MAX_EVENTS, patience < 0 || patience > IDLE_CHECK ? IDLE_CHECK : patience);
 		handle_events(loop, events, count);
-		if (count == 0) {
+		if (patience == 0)
+			db_receive(loop->service.db);
+		if (count == 0 && loop->in_hand == 0) {
 			/* Idle: find a lost database again, or renew an old connection, before a request needs it. */
 			db_ready(loop->service.db);
-			minute_record(&loop->service, loop->arena);
+			minute_record(&loop->service, loop->slots[0].arena);
 			listen_more(loop, !loop->stopping && loop->connections < loop->worker->conf->worker_connections);
 		}
 	}
+	make_room(loop, 0);
 }
 
 int
@@ -310,17 +446,20 @@ worker_run(const struct worker *worker)
 		return 1;
 	}
 	fcgi_init();
-	loop.arena = arena_new();
+	for (int i = 0; i < IN_HAND; i++)
+		loop.slots[i].arena = arena_new();
 	loop.epoll = epoll_create1(EPOLL_CLOEXEC);
 	db_ready(loop.service.db);
 	atomic_store(worker->ready, true);
 	run_loop(&loop);
 	log_flush(&loop.log_held);
 	worker_release(&loop.service);
-	response_free(&loop.response);
+	for (int i = 0; i < IN_HAND; i++) {
+		response_free(&loop.slots[i].response);
+		arena_free(loop.slots[i].arena);
+	}
 	buffer_free(&loop.log_line);
 	buffer_free(&loop.log_held);
-	arena_free(loop.arena);
 	close(loop.epoll);
 	close(loop.signals);
 	return 0;

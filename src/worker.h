@@ -1,4 +1,8 @@
-/* A worker process: one database connection, many kept FastCGI connections, one request at a time. */
+/*
+ * A worker process: one database connection, many kept FastCGI connections. Requests that only read are taken up while others
+ * still wait for the database, so that under load neither side sleeps and wakes for each; a request that writes, or needs
+ * several round trips, has the worker for itself until it is answered.
+ */
 #ifndef JOBFORGE_WORKER_H
 #define JOBFORGE_WORKER_H
 

@@ -205,7 +205,7 @@ def test_pools(stack):
 
 
 def test_requests_in_flight_and_those_that_wait(user, stack):
-    """More slow requests than workers: all workers are busy, and the rest waits."""
+    """More slow writes than workers: all workers are busy, and the rest waits."""
     blocker = connect(stack.name)
     blocker.autocommit = False
     before = scrape(stack)
@@ -215,7 +215,7 @@ def test_requests_in_flight_and_those_that_wait(user, stack):
 
         def run(index):
             if index < 9:
-                results.append(user.get("/resumes").status)
+                results.append(user.post("/resumes", {"name": f"Waiting {index}", "content": "A résumé that waits, and is long enough. " * 4}).status)
                 return
             time.sleep(1)
             blocker.rollback()
@@ -223,7 +223,7 @@ def test_requests_in_flight_and_those_that_wait(user, stack):
     finally:
         blocker.rollback()
         blocker.close()
-    assert results == [200] * 9
+    assert results == [201] * 9
     after = scrape(stack)
 
     def waited(families, bound):

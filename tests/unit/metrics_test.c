@@ -12,6 +12,29 @@ enum { PLACES = 8, ROUNDS = 20000 };
 
 static struct metrics_figures figures;
 
+/* Two requests in hand at once: the time in which there was one counts once. */
+static void
+test_busy(struct metrics *metrics, const struct meter *meter)
+{
+	struct metrics_now now;
+	int64_t start = clock_us();
+	meter_begin(meter, 5);
+	usleep(2000);
+	meter_begin(meter, -1);
+	metrics_look(metrics, &now);
+	is_int((long long)now.busy[1], 1, "a worker with two requests is one busy worker");
+	meter_end(meter);
+	metrics_sum(metrics, &figures);
+	is_int((long long)figures.pools[1].busy, 0, "its time is not over with the first");
+	meter_end(meter);
+	int64_t taken = clock_us() - start;
+	metrics_look(metrics, &now);
+	is_int((long long)now.busy[1], 0, "it is idle again");
+	metrics_sum(metrics, &figures);
+	ok(figures.pools[1].busy >= 2000 && figures.pools[1].busy <= (uint64_t)taken, "the time of the pool");
+	is_int((long long)figures.pools[0].busy, 0, "and not of another");
+}
+
 static void
 test_counting(void)
 {
@@ -34,8 +57,7 @@ test_counting(void)
 	is_int((long long)histogram_count(&route->latency), 4, "the count");
 	is_int((long long)route->statuses[0], 2, "a status");
 	is_int((long long)route->statuses[METRICS_STATUSES - 1], 1, "a status that nobody expects");
-	is_int((long long)figures.pools[1].busy, 20000202, "the time of the pool");
-	is_int((long long)figures.pools[0].busy, 0, "and not of another");
+	test_busy(metrics, &meter);
 	meter_request(NULL, 5, 200, 1);
 	meter_round_trip(NULL, 1);
 	meter_begin(NULL, 1);

@@ -304,7 +304,7 @@ find_sum(const char *text, const char *path, char sum[BACKUP_HASH_SIZE])
 static int
 read_sums(struct reading *reading)
 {
-	struct slice text;
+	struct slice text = { 0 };
 	if (read_small(reading, reading->sums, &text) != 0)
 		return -1;
 	if (!find_sum(text.data, reading->dump, reading->dump_sum) || !find_sum(text.data, reading->text, reading->text_sum))
@@ -359,7 +359,7 @@ read_tables(struct reading *reading, const struct json *tables)
 static int
 read_manifest(struct reading *reading)
 {
-	struct slice text;
+	struct slice text = { 0 };
 	const char *reason;
 	struct backup_manifest *manifest = reading->manifest;
 	if (read_small(reading, reading->text, &text) != 0)

@@ -413,8 +413,7 @@ read_inventory(struct db_tool *tool)
 static char *
 next_line(FILE *file, char **line, size_t *size)
 {
-	ssize_t len;
-	while ((len = getline(line, size, file)) > 0) {
+	while (getline(line, size, file) > 0) {
 		(*line)[strcspn(*line, "\n")] = '\0';
 		if ((*line)[0] != '\0' && (*line)[0] != '#')
 			return *line;

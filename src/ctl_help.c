@@ -203,7 +203,7 @@ append_words(struct buffer *out, const struct ctl *ctl, struct slice prefix)
 			continue;
 		name += prefix.len == 0 ? 0 : prefix.len + 1;
 		struct slice word = { name, strcspn(name, " ") };
-		if (last.len != word.len || strncmp(last.data, word.data, word.len) != 0)
+		if (last.data == NULL || last.len != word.len || strncmp(last.data, word.data, word.len) != 0)
 			buffer_printf(out, " %.*s", (int)word.len, word.data);
 		last = word;
 	}
@@ -236,7 +236,7 @@ run_completion(struct ctl *ctl)
 	for (const struct ctl_command *const *command = ctl->commands; *command != NULL; command++) {
 		const char *name = (*command)->name;
 		struct slice word = { name, strcspn(name, " ") };
-		bool same = group.len == word.len && strncmp(group.data, name, word.len) == 0;
+		bool same = group.data != NULL && group.len == word.len && strncmp(group.data, name, word.len) == 0;
 		if (name[word.len] == ' ' && !same)
 			append_case(&out, ctl, word, NULL);
 		group = word;

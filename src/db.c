@@ -447,7 +447,7 @@ enqueue(struct db *db, enum item item, const struct db_statement *statement, con
 	int formats[DB_MAX_PARAMS];
 
 	for (int i = 0; i < statement->params; i++) {
-		values[i] = params[i].data;
+		values[i] = params[i].data; /* NOLINT(clang-analyzer-core.NullDereference): those without have none */
 		lengths[i] = (int)params[i].len;
 		formats[i] = params[i].binary;
 	}

@@ -101,7 +101,7 @@ uuid_bytes(uint8_t out[16], const char *text)
 	for (size_t i = 0; i < UUID_TEXT; i += 2) {
 		if (is_uuid_hyphen(i))
 			i++;
-		*out++ = (uint8_t)(hex_value(text[i]) << 4 | hex_value(text[i + 1]));
+		*out++ = (uint8_t)(hex_value(text[i]) * 16 + hex_value(text[i + 1]));
 	}
 }
 

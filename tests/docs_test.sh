@@ -90,6 +90,12 @@ while read -r command; do
 	report $? "jobforgectl help $command: $summary"
 done < "$work/commands.program"
 
+grep -hoE '(^ +|&& |`)jobforgectl [a-z-]+( [a-z-]+)?' "$srcdir/doc/operating.md" "$srcdir/README.md" |
+	sed -e 's/.*jobforgectl //' -e '/^\(key\|plan\|user\) /!s/ .*//' | sort -u > "$work/commands.guide"
+[ -s "$work/commands.guide" ] && ! grep -vxF -f "$work/commands.program" "$work/commands.guide" > "$work/diff"
+report $? "the guide and README know no other commands"
+sed 's/^/# /' "$work/diff"
+
 # ---- jobforged ----
 "$builddir/jobforged" --help | grep -oE -e '(^|[^-a-zA-Z])--?[a-z]+' | grep -oE -e '--?[a-z]+' |
 	sort -u > "$work/daemon.program"

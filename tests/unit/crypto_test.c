@@ -38,6 +38,22 @@ test_sha256(void)
 }
 
 static void
+test_sha256_in_pieces(void)
+{
+	uint8_t whole[SHA256_BYTES], pieces[SHA256_BYTES];
+	const char *text = repeated('a', 1000).data;
+	crypto_sha256(whole, text, 1000);
+	struct crypto_hash *hash = crypto_hash_new();
+	for (size_t at = 0, len = 0; at < 1000; at += len, len++)
+		crypto_hash_add(hash, text + at, at + len > 1000 ? 1000 - at : len);
+	crypto_hash_end(hash, pieces);
+	is_bytes(pieces, sizeof(pieces), whole, sizeof(whole), "SHA-256 in pieces is that of the whole");
+	crypto_hash_end(crypto_hash_new(), pieces);
+	crypto_sha256(whole, NULL, 0);
+	is_bytes(pieces, sizeof(pieces), whole, sizeof(whole), "and that of none is that of nothing");
+}
+
+static void
 test_hmac(void)
 {
 	static const struct {
@@ -121,6 +137,7 @@ int
 main(void)
 {
 	test_sha256();
+	test_sha256_in_pieces();
 	test_hmac();
 	test_random();
 	test_equal_and_wipe();

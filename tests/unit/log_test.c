@@ -106,6 +106,39 @@ test_fields(void)
 	ok(matches(lines, "\"status\":-201\\}\n$"), "the line is reusable");
 }
 
+/* Lines of 600 bytes, of which a pipe takes six at once. */
+static void
+hold_lines(void *argument)
+{
+	struct buffer line = { 0 }, held = { 0 };
+	char text[512];
+	memset(text, 'x', sizeof(text));
+	log_flush(&held);
+	for (int i = 0; i < *(int *)argument; i++) {
+		log_begin(&line, LOG_LEVEL_INFO, "held");
+		log_field(&line, "text", (struct slice){ text, sizeof(text) });
+		log_hold(&line, &held);
+	}
+	log_begin(&line, LOG_LEVEL_DEBUG, "left_out");
+	log_hold(&line, &held);
+	log_write(LOG_LEVEL_INFO, "at_once", "x");
+	log_flush(&held);
+	buffer_free(&line);
+	buffer_free(&held);
+}
+
+static void
+test_held(void)
+{
+	char lines[16384];
+	int few = 2, many = 10;
+	run_child(hold_lines, &few, lines, sizeof(lines));
+	ok(matches(lines, "^[^\n]*\"at_once\"[^\n]*\n([^\n]*\"held\"[^\n]*\n){2}$"), "lines that are held come later");
+	run_child(hold_lines, &many, lines, sizeof(lines));
+	ok(matches(lines, "^[^\n]*\"held\"") && count_lines(lines) == many + 1, "but none is held that a pipe has no room for");
+	ok(strstr(lines, "left_out") == NULL, "a level that is not written is not held");
+}
+
 static const char *
 quoted(const char *text, size_t len)
 {
@@ -200,6 +233,7 @@ main(void)
 	test_line();
 	test_levels();
 	test_fields();
+	test_held();
 	test_quote();
 	test_long();
 	test_failures();

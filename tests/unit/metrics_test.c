@@ -273,9 +273,40 @@ test_cost(void)
 	metrics_free(metrics);
 }
 
+/* A connection that is lost is counted by why, and no longer as one that is there. */
+static void
+test_connections(void)
+{
+	struct metrics *metrics = metrics_new(PLACES);
+	struct metrics_now now;
+	struct meter meter;
+
+	meter_init(&meter, metrics, 0, 2);
+	meter_connect(&meter, true);
+	metrics_look(metrics, &now);
+	is_int((long long)now.connected[2], 1, "a connection is there");
+	meter_disconnect(&meter, DISCONNECT_LOST);
+	meter_disconnect(NULL, DISCONNECT_LOST);
+	metrics_look(metrics, &now);
+	is_int((long long)now.connected[2], 0, "a lost one is not");
+	metrics_sum(metrics, &figures);
+	is_int((long long)figures.pools[2].disconnected[DISCONNECT_LOST], 1, "and is counted");
+	meter_request(&meter, 1, 200, -5);
+	metrics_sum(metrics, &figures);
+	is_int((long long)figures.routes[1].latency.counts[0], 1, "a clock that was set back makes no time below zero");
+	is_int((long long)figures.routes[1].latency.sum, 0, "and takes nothing off the sum");
+	ok(metrics_span_tried(metrics) == 0 && metrics_span_begin(metrics) > 0, "nothing was written yet of the span that has begun");
+	metrics_span_try(&meter, 29000000);
+	is_int(metrics_span_tried(metrics), 29000000, "the minute of the last attempt is kept");
+	is_int(metrics_bound(0), 100, "the least bound");
+	is_int(metrics_status(0), 200, "the first status");
+	metrics_free(metrics);
+}
+
 int
 main(void)
 {
+	test_connections();
 	test_counting();
 	test_refreshes();
 	test_quantiles();

@@ -184,6 +184,41 @@ verify(struct arena *arena, const struct token_keys *keys, struct slice token)
 	return verify_by(arena, keys, &policy, token, NOW);
 }
 
+/* As when the keys are rotated: another file under the same name. */
+static void
+replace_file(const char *path, struct slice content, mode_t mode)
+{
+	char copy[64];
+	strcpy(copy, path);
+	const char *fresh = write_file(content, mode);
+	if (rename(fresh, copy) != 0)
+		bail_out("cannot replace %s", copy);
+}
+
+static void
+test_renew(struct arena *arena)
+{
+	char error[256], path[64];
+	strcpy(path, write_file(SLICE("k1 " SECRET_A "\n"), 0600));
+	struct token_keys *keys = token_keys_read(path, error, sizeof(error));
+	ok(!token_keys_renew(keys), "keys that have not changed are not read again");
+	replace_file(path, SLICE("k2 " SECRET_B "\nk1 " SECRET_A "\n"), 0600);
+	char *old = token_sign(arena, keys, &policy, USER, NOW);
+	ok(token_keys_renew(keys) && !token_keys_renew(keys), "those of another file are, once");
+	is_string(verify(arena, keys, slice_of(old)), "valid", "a token of before is valid still");
+	uint8_t secret[32];
+	ok(token_keys_derive(keys, 1, "test", secret) && !token_keys_derive(keys, 2, "test", secret), "there are two keys now");
+	replace_file(path, SLICE("k3 short\n"), 0600);
+	log_set_level(LOG_LEVEL_NONE);
+	ok(!token_keys_renew(keys) && token_keys_derive(keys, 1, "test", secret), "a file that is no use changes nothing");
+	log_set_level(LOG_LEVEL_INFO);
+	unlink(path);
+	ok(!token_keys_renew(keys) && token_keys_derive(keys, 1, "test", secret), "nor does one that is gone");
+	token_keys_free(keys);
+	ok(token_keys_read("/", error, sizeof(error)) == NULL, "a directory");
+	is_string(error, "/: not a regular file", "its error");
+}
+
 static void
 put_part(struct buffer *out, struct slice bytes)
 {
@@ -528,7 +563,7 @@ int
 main(void)
 {
 	static void (*const tests[])(struct arena *) = { test_round_trip, test_content, test_headers, test_claims,
-		test_signatures, test_forms, test_long, test_corruption, test_log };
+		test_signatures, test_forms, test_long, test_corruption, test_log, test_renew };
 	struct arena *arena = arena_new();
 	test_key_files();
 	test_bad_key_files();

@@ -40,9 +40,10 @@ begin_reading(struct fcgi *conn)
 }
 
 /*
- * libfcgi reads by calling its own OS_Read(), which this one takes the place of when the program is loaded: all that comes
- * from the peer passes record_take() first, and a peer that sends byte by byte meets a deadline. 0 is the end of the input. A
- * libfcgi that was linked to call its own whatever the program has (-Bsymbolic-functions) goes unchecked: test_fastcgi.py tells.
+ * libfcgi reads by calling its own OS_Read(), which this one takes the place of when the program is loaded: all that
+ * comes from the peer passes record_take() first, and a peer that sends byte by byte meets a deadline. 0 is the end
+ * of the input. A libfcgi that was linked to call its own whatever the program has (-Bsymbolic-functions) goes
+ * unchecked: test_fastcgi.py tells.
  */
 int
 OS_Read(int fd, char *out, size_t size)

@@ -1,10 +1,10 @@
 /*
  * FastCGI records, checked before libfcgi sees them.
  *
- * libfcgi 2.4.2 trusts whoever writes to the socket: FCGI_GET_VALUES with one name many times runs over its stack, other
- * management records leak memory, and a parameter's length, whatever it says, is allocated before a byte of it has come. A
- * web server sends nothing of the kind. So only what one sends to a responder is let through: one request after the other,
- * each a beginning, parameters up to their end, and a body up to its end.
+ * libfcgi 2.4.2 trusts whoever writes to the socket: FCGI_GET_VALUES with one name many times runs over its stack,
+ * other management records leak memory, and a parameter's length, whatever it says, is allocated before a byte of it
+ * has come. A web server sends nothing of the kind. So only what one sends to a responder is let through: one request
+ * after the other, each a beginning, parameters up to their end, and a body up to its end.
  */
 #ifndef JOBFORGE_RECORD_H
 #define JOBFORGE_RECORD_H

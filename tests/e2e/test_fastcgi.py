@@ -48,7 +48,8 @@ def stream(type_, content, id_=1, size=65535):
 
 
 def request(content=None, body=b"", id_=1, flags=1):
-    return begin(id_, flags=flags) + stream(PARAMS, params() if content is None else content, id_) + stream(STDIN, body, id_)
+    content = params() if content is None else content
+    return begin(id_, flags=flags) + stream(PARAMS, content, id_) + stream(STDIN, body, id_)
 
 
 LOGOUT = params(b"/api/v1/auth/logout", b"POST", CONTENT_TYPE=b"application/json", CONTENT_LENGTH=b"9")
@@ -270,7 +271,8 @@ PARAMETERS = stream(PARAMS, params())
         "another type within the parameters": begin() + record(DATA, b"x") + PARAMETERS + record(STDIN),
         "values asked for": record(GET_VALUES, NAMES, 0),
         "values asked for a hundred times": record(GET_VALUES, NAMES * 100, 0) + record(GET_VALUES, b"", 0),
-        "values asked for within": begin() + record(GET_VALUES, NAMES * 100, 0) + record(GET_VALUES, b"", 0) + PARAMETERS,
+        "values asked for within": (
+            begin() + record(GET_VALUES, NAMES * 100, 0) + record(GET_VALUES, b"", 0) + PARAMETERS),
         "values of ours": record(VALUES, NAMES, 0),
         "id 0": begin(0) + PARAMETERS,
         "no beginning": PARAMETERS + record(STDIN),
@@ -290,7 +292,7 @@ PARAMETERS = stream(PARAMS, params())
         "a value cut short": begin() + record(PARAMS, params()[:-3]) + record(PARAMS) + record(STDIN),
         "a name of 2 GiB": begin() + record(PARAMS, b"\xff\xff\xff\xff\x01xx") + record(PARAMS) + record(STDIN),
         "a value of 2 GiB": begin() + record(PARAMS, b"\x01\xff\xff\xff\xffxx") + record(PARAMS) + record(STDIN),
-        "a sum that overflows": begin() + record(PARAMS, b"\xff\xff\xff\xff" * 2 + b"x") + record(PARAMS) + record(STDIN),
+        "a sum that overflows": begin() + record(PARAMS, b"\xff" * 8 + b"x") + record(PARAMS) + record(STDIN),
         "a record that is longer than it says": begin() + record(PARAMS, params(), length=9) + record(PARAMS),
         "a record that is shorter than it says": begin() + record(PARAMS, params(), length=9999),
     }.items()])

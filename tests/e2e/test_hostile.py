@@ -1,8 +1,9 @@
 """
-HTTP that no good client sends, byte by byte, with what becomes of it: which answers come, and how many requests a worker saw.
+HTTP that no good client sends, byte by byte, with what becomes of it: which answers come, and how many requests a
+worker saw.
 
-What nginx 1.22 (Debian 12) and 1.26 (Debian 13) do differently has both statuses. That nothing here is worse than a 4xx is
-what matters, and that a worker never sees a request that a proxy in front would not have seen as one.
+What nginx 1.22 (Debian 12) and 1.26 (Debian 13) do differently has both statuses. That nothing here is worse than a
+4xx is what matters, and that a worker never sees a request that a proxy in front would not have seen as one.
 """
 
 import http.client
@@ -98,7 +99,7 @@ RIDER = "GET /api/v1/me HTTP/1.1\r\nHost: x\r\n\r\n"
 
 SMUGGLING = {
     "length and chunked": (f"Content-Length: 5\r\n{CHUNKED}0\r\n\r\n", [400], 0),
-    "chunked and length": (f"Transfer-Encoding: chunked\r\nContent-Length: {len(RIDER) + 5}\r\n\r\n0\r\n\r\n", [400], 0),
+    "chunked and length": ("Transfer-Encoding: chunked\r\nContent-Length: 40\r\n\r\n0\r\n\r\n", [400], 0),
     "two lengths": ("Content-Length: 0\r\nContent-Length: 44\r\n\r\n", [400], 0),
     "two equal lengths": ("Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", [400], 0),
     "a list of lengths": ("Content-Length: 2, 2\r\n\r\n{}", [400], 0),
@@ -125,7 +126,8 @@ SMUGGLING = {
     "a chunk longer than its size": (CHUNKED + "1\r\n{}\r\n0\r\n\r\n", [400], 0),
     "a NUL in a name": ("X-A\0: b\r\nContent-Length: 2\r\n\r\n{}", [400], 0),
     "a NUL in a value": ("X-A: a\0b\r\nContent-Length: 2\r\n\r\n{}", [400], 0),
-    "a carriage return alone in a value": ("X-A: a\rContent-Length: 50\r\nContent-Length: 2\r\n\r\n{}", [(400, 422)], (0, 2)),
+    "a carriage return alone in a value": ("X-A: a\rContent-Length: 50\r\nContent-Length: 2\r\n\r\n{}", [(400, 422)],
+                                           (0, 2)),
 }
 
 
@@ -186,7 +188,8 @@ def test_odd_bodies_end_where_they_say(stack, owner, name):
     ("".join(f"X-{n}: y\r\n" for n in range(20000)), [431], 0),
 ], ids=range(15))
 def test_duplicate_and_odd_headers_of_a_read(stack, owner, extra, statuses, workers):
-    data = f"GET /api/v1/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {owner.token}\r\n{extra}Connection: close\r\n\r\n"
+    data = (f"GET /api/v1/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {owner.token}\r\n{extra}"
+            "Connection: close\r\n\r\n")
     judge(stack, owner, data.encode(), statuses, workers)
 
 
@@ -203,19 +206,22 @@ def test_duplicate_and_odd_headers_of_a_write(stack, owner, extra, statuses, wor
             f"Content-Length: {len(BODY)}\r\n{extra}Connection: close\r\n\r\n{BODY}")
     since = len(requests_logged(stack, owner))
     answers = parse(stack.raw(data.encode(), timeout=2), ["POST"])
-    assert len(answers) == 1 and answers[0].status in (statuses[0] if isinstance(statuses[0], tuple) else statuses), answers
+    wanted = statuses[0] if isinstance(statuses[0], tuple) else statuses
+    assert len(answers) == 1 and answers[0].status in wanted, answers
     assert len(seen(stack, owner, since)) in workers
 
 
 # --- Methods, addresses, versions -----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("method, status, workers", [
-    ("TRACE", 405, 0), ("CONNECT", (400, 405), 0), ("FOO", 405, 1), ("PROPFIND", 405, 1), ("get", 400, 0), ("GeT", 400, 0),
+    ("TRACE", 405, 0), ("CONNECT", (400, 405), 0), ("FOO", 405, 1), ("PROPFIND", 405, 1), ("get", 400, 0),
+    ("GeT", 400, 0),
     ("G" * 100, 405, 1), ("POST2", 400, 0), ("-", 405, 1), ("GET,POST", 400, 0), ("G\0T", 400, 0), ("", 400, 0),
     ("OPTIONS", 204, 1), ("HEAD", 200, 1),
 ])
 def test_methods(stack, owner, method, status, workers):
-    data = f"{method} /api/v1/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {owner.token}\r\nConnection: close\r\n\r\n"
+    data = (f"{method} /api/v1/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {owner.token}\r\n"
+            "Connection: close\r\n\r\n")
     judge(stack, owner, data.encode(), [status], workers, [method])
 
 
@@ -304,7 +310,8 @@ def field(name, value):
     """Literal, not indexed, no Huffman code (RFC 7541, 6.2.2); both shorter than 127."""
     name, value = name.encode("latin-1"), value.encode("latin-1")
     assert len(name) < 127 and len(value) < 16384
-    size = bytes([len(value)]) if len(value) < 127 else bytes([127, (len(value) - 127) & 127 | 128, (len(value) - 127) >> 7])
+    more = len(value) - 127
+    size = bytes([len(value)]) if more < 0 else bytes([127, more & 127 | 128, more >> 7])
     return b"\0" + bytes([len(name)]) + name + size + value
 
 
@@ -404,8 +411,8 @@ FRAMES = {
     "a body longer than it says": (lambda o: post(o, length="1"), {400, "reset"}, 0),
     "a body shorter than it says": (lambda o: post(o, length="5"), {400, "reset"}, 0),
     "a length that is none": (lambda o: post(o, length="x"), {400, "reset"}, 0),
-    "chunked": (lambda o: post(o, ("transfer-encoding", "chunked"), body=b"0\r\n\r\n" + RIDER.encode()), {400, 501, "reset"},
-                (0, 1)),
+    "chunked": (lambda o: post(o, ("transfer-encoding", "chunked"), body=b"0\r\n\r\n" + RIDER.encode()),
+                {400, 501, "reset"}, (0, 1)),
     "data of no stream": (lambda o: frame(DATA, b"x", 0, 0), {"closed"}, 0),
     "an even stream": (lambda o: get(o, stream=2), {"closed"}, 0),
     "a push": (lambda o: frame(PUSH, b"\0\0\0\2", END_HEADERS, 1), {"closed"}, 0),
@@ -421,7 +428,8 @@ FRAMES = {
     "padding longer than the frame": (lambda o: frame(HEADERS, b"\xff" + head(o)[:9], END_STREAM | END_HEADERS | 8, 1),
                                       {"closed"}, 0),
     "headers of 200 KB": (lambda o: frame(HEADERS, head(o), END_STREAM, 1) + b"".join(
-        frame(CONTINUATION, field("x-a", "y" * 16000), 0, 1) for _ in range(13)), {400, 431, 494, "closed", "reset"}, 0),
+        frame(CONTINUATION, field("x-a", "y" * 16000), 0, 1) for _ in range(13)),
+        {400, 431, 494, "closed", "reset"}, 0),
 }
 
 
@@ -438,7 +446,7 @@ def test_frames_of_http_2(stack, owner, name):
 
 
 def test_streams_that_are_reset_at_once(stack, owner):
-    """A thousand requests, each taken back before it is answered: no worker is kept, and nothing is answered with 5xx."""
+    """A thousand requests, each taken back before it is answered: no worker is kept by them."""
     connection = Http2(stack)
     for number in range(1, 2001, 2):
         connection.send(get(owner, stream=number) + frame(RST, bytes(4), 0, number))

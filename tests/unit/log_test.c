@@ -135,7 +135,8 @@ test_held(void)
 	run_child(hold_lines, &few, lines, sizeof(lines));
 	ok(matches(lines, "^[^\n]*\"at_once\"[^\n]*\n([^\n]*\"held\"[^\n]*\n){2}$"), "lines that are held come later");
 	run_child(hold_lines, &many, lines, sizeof(lines));
-	ok(matches(lines, "^[^\n]*\"held\"") && count_lines(lines) == many + 1, "but none is held that a pipe has no room for");
+	ok(matches(lines, "^[^\n]*\"held\"") && count_lines(lines) == many + 1,
+	    "but none is held that a pipe has no room for");
 	ok(strstr(lines, "left_out") == NULL, "a level that is not written is not held");
 }
 

@@ -295,7 +295,8 @@ test_connections(void)
 	metrics_sum(metrics, &figures);
 	is_int((long long)figures.routes[1].latency.counts[0], 1, "a clock that was set back makes no time below zero");
 	is_int((long long)figures.routes[1].latency.sum, 0, "and takes nothing off the sum");
-	ok(metrics_span_tried(metrics) == 0 && metrics_span_begin(metrics) > 0, "nothing was written yet of the span that has begun");
+	ok(metrics_span_tried(metrics) == 0 && metrics_span_begin(metrics) > 0,
+	    "nothing was written yet of the span that has begun");
 	metrics_span_try(&meter, 29000000);
 	is_int(metrics_span_tried(metrics), 29000000, "the minute of the last attempt is kept");
 	is_int(metrics_bound(0), 100, "the least bound");

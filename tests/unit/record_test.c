@@ -30,8 +30,8 @@ static const struct stream streams[] = {
 	{ "a pair in two records",
 	    SLICE(BEGIN HEADER_OF("\4", "\1", "\3") "\2\2A" HEADER_OF("\4", "\1", "\3") "Bcd" PARAMS_END), true },
 	{ "a length in two records",
-	    SLICE(BEGIN HEADER_OF("\4", "\1", "\2") "\200\0" HEADER_OF("\4", "\1", "\12") "\0\2\200\0\0\2ABcd" PARAMS_END),
-	    true },
+	    SLICE(BEGIN HEADER_OF("\4", "\1", "\2") "\200\0" HEADER_OF("\4", "\1", "\12") "\0\2\200\0\0\2ABcd"
+		PARAMS_END), true },
 	{ "a name without a value", SLICE(BEGIN HEADER_OF("\4", "\1", "\3") "\1\0A" PARAMS_END), true },
 	{ "another version", SLICE("\2\1\0\1\0\10\0\0"), false },
 	{ "no beginning", SLICE(PARAMS), false },

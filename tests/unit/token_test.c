@@ -207,10 +207,12 @@ test_renew(struct arena *arena)
 	ok(token_keys_renew(keys) && !token_keys_renew(keys), "those of another file are, once");
 	is_string(verify(arena, keys, slice_of(old)), "valid", "a token of before is valid still");
 	uint8_t secret[32];
-	ok(token_keys_derive(keys, 1, "test", secret) && !token_keys_derive(keys, 2, "test", secret), "there are two keys now");
+	ok(token_keys_derive(keys, 1, "test", secret) && !token_keys_derive(keys, 2, "test", secret),
+	    "there are two keys now");
 	replace_file(path, SLICE("k3 short\n"), 0600);
 	log_set_level(LOG_LEVEL_NONE);
-	ok(!token_keys_renew(keys) && token_keys_derive(keys, 1, "test", secret), "a file that is no use changes nothing");
+	ok(!token_keys_renew(keys) && token_keys_derive(keys, 1, "test", secret),
+	    "a file that is no use changes nothing");
 	log_set_level(LOG_LEVEL_INFO);
 	unlink(path);
 	ok(!token_keys_renew(keys) && token_keys_derive(keys, 1, "test", secret), "nor does one that is gone");

@@ -25,7 +25,7 @@ from work import WORKS, Work  # noqa: E402
 PEER_CONNECTIONS = 10   # to the database, of each peer altogether
 PROCESSES = 2           # of each peer that has processes
 RECORDED = 200          # requests of each kind of work, for pgbench
-API_WORKERS = 4
+API_WORKERS = os.cpu_count()
 SHARED_STATEMENTS = ("search", "similar")  # the peers run ours, word for word
 
 

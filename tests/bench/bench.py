@@ -174,6 +174,7 @@ class Bench:
                          "rates": [measured.rate for measured in rounds],
                          "p50_ms": [measured.p50 for measured in rounds], "p99_ms": [measured.p99 for measured in rounds],
                          "requests": [measured.count for measured in rounds],
+                         "processor_us": [measured.processor for measured in rounds],
                          "faults": [measured.faults for measured in rounds if measured.faults]})
         return {**self.about(), "results": rows,
                 "efficiency": {f"{work.name}/{connections}": self.efficiency(work.name, connections)
@@ -236,6 +237,7 @@ def report(bench):
         lines += throughput(bench, connections)
         lines += ["", "Time of an answer in ms, half of them within / 99 of 100 within:", ""]
         lines += times(bench, connections)
+        lines += processor(bench, connections)
     faults = [f"{key[0]}, {key[1] or ''}, {key[2]}: {', '.join(found)}" for key, rounds in bench.results.items()
               if (found := [measured.faults for measured in rounds if measured.faults])]
     return "\n".join([*lines, "", *(["Answers that were not 2xx, or none:", *faults] if faults else
@@ -277,6 +279,17 @@ def times(bench, connections):
                                   for which in ("p50", "p99")) if known else "–")
         rows.append(row)
     return [table(["ms", *names], rows)]
+
+
+def processor(bench, connections):
+    """What of a request each of our programs takes."""
+    rows = []
+    for work in bench.works:
+        found = [measured.processor for measured in bench.results.get(("jobforge", work.name, connections), [])]
+        if found:
+            rows.append([work.name, *(spread([one[name] for one in found]) for name in found[0])])
+    return ["", "Processor time of a request in us, client not included:", "",
+            table(["us", *found[0]], rows)] if rows else []
 
 
 # --- Command line ---------------------------------------------------------------------------------------------------

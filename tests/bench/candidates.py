@@ -45,6 +45,7 @@ class Measured:
         self.p99 = p99
         self.count = count
         self.faults = faults
+        self.processor = {}  # program -> microseconds a request, where it is known
 
 
 def run(words, seconds, **options):
@@ -158,6 +159,20 @@ class Service(product.Stack):
         self.wait_ready()
         return trips
 
+    def processor_times(self):
+        """How long each program has run by now, in nanoseconds: the web server, the workers, their database connections."""
+        backends = [pid for pid, in self.sql("SELECT pid FROM pg_stat_activity WHERE datname = %s AND usename ="
+                                             " 'jobforge_app' AND application_name = 'jobforged'", self.name)]
+        programs = {"nginx": product.children(self.nginx.pid), "jobforged": product.children(self.jobforged.pid),
+                    "postgres": backends}
+        return {name: sum(processor_time(pid) for pid in pids) for name, pids in programs.items()}
+
+
+def processor_time(pid):
+    """See Documentation/scheduler/sched-stats.rst of Linux."""
+    with open(f"/proc/{pid}/schedstat") as file:
+        return int(file.read().split()[0])
+
 
 class Plain(Candidate):
     name = "jobforge"
@@ -169,6 +184,13 @@ class Plain(Candidate):
     @property
     def port(self):
         return self.service.http_port
+
+    def load(self, bench, work, connections, seconds, number):
+        before = self.service.processor_times()
+        measured = super().load(bench, work, connections, seconds, number)
+        after = self.service.processor_times()
+        measured.processor = {name: (after[name] - before[name]) / 1000 / max(measured.count, 1) for name in after}
+        return measured
 
 
 class Http2(Candidate):

@@ -20,21 +20,22 @@ static const struct endpoint *const resources[] = {
 	metrics_endpoints,
 };
 
-const struct db_statement *const api_statements[] = {
-	create_statements,
-	sheet_statements,
-	operation_statements,
-	auth_statements,
-	me_statements,
-	application_statements,
-	document_statements,
-	embedding_statements,
-	resume_statements,
-	export_statements,
-	import_statements,
-	service_statements,
-	minute_statements,
-	NULL,
+/* Preparing is what most of a worker's start goes into, so each pool prepares its own. */
+const struct db_statement *const api_statements[POOL_COUNT][API_MAX_TABLES] = {
+	[POOL_API] = {
+		create_statements,
+		sheet_statements,
+		operation_statements,
+		me_statements,
+		application_statements,
+		document_statements,
+		embedding_statements,
+		resume_statements,
+		service_statements,
+		minute_statements,
+	},
+	[POOL_AUTH] = { auth_statements, me_statements, minute_statements },
+	[POOL_BULK] = { export_statements, import_statements, minute_statements },
 };
 
 void

@@ -9,8 +9,9 @@
 enum { API_MAX_ENDPOINTS = 64 };
 void api_endpoints(struct endpoint out[API_MAX_ENDPOINTS]);
 
-/* Every table of statements, NULL-terminated. */
-extern const struct db_statement *const api_statements[];
+/* The tables of the statements that the endpoints of each pool send, NULL-terminated. */
+enum { API_MAX_TABLES = 12 };
+extern const struct db_statement *const api_statements[POOL_COUNT][API_MAX_TABLES];
 
 /* What the resources offer to the two above, one file each. */
 extern const struct endpoint operation_endpoints[];

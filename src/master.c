@@ -32,7 +32,7 @@ enum {
 	BACKOFF_MOST = 10000,
 	READY_TIMEOUT = 30000,
 	KILL_GRACE = 2000, /* beyond drain_timeout */
-	TICK_BUSY = 20,
+	TICK_BUSY = 5,
 	TICK_IDLE = 1000
 };
 
@@ -99,11 +99,26 @@ drop_privileges(const char *user)
 	return 0;
 }
 
-int
-master_check(const struct conf *conf, char *error, size_t error_size)
+/* What a worker of the pool does before it is ready. */
+static int
+check_pool(const struct conf *conf, enum pool pool, char *error, size_t error_size)
 {
 	struct endpoint endpoints[API_MAX_ENDPOINTS];
 	struct service service;
+
+	if (worker_prepare(&service, conf, pool, NULL, endpoints, error, error_size) != 0)
+		return -1;
+	int status = db_ready(service.db);
+	if (status != 0)
+		snprintf(error, error_size, "%s", db_problem(service.db));
+	worker_release(&service);
+	return status;
+}
+
+int
+master_check(const struct conf *conf, char *error, size_t error_size)
+{
+	int status = 0;
 
 	if (conf->database == NULL || conf->database[0] == '\0') {
 		snprintf(error, error_size, "database is not set: say where the database is");
@@ -113,12 +128,8 @@ master_check(const struct conf *conf, char *error, size_t error_size)
 		snprintf(error, error_size, "user: cannot become %s", conf->user);
 		return -1;
 	}
-	if (worker_prepare(&service, conf, POOL_API, NULL, endpoints, error, error_size) != 0)
-		return -1;
-	int status = db_ready(service.db);
-	if (status != 0)
-		snprintf(error, error_size, "%s", db_problem(service.db));
-	worker_release(&service);
+	for (enum pool pool = 0; pool < POOL_COUNT && status == 0; pool++)
+		status = check_pool(conf, pool, error, error_size);
 	return status;
 }
 

@@ -401,7 +401,7 @@ worker_prepare(struct service *service, const struct conf *conf, enum pool pool,
 		.statement_timeout = conf->statement_timeout,
 		.connection_lifetime = conf->connection_lifetime,
 		.schema_version = SCHEMA_VERSION,
-		.tables = api_statements,
+		.tables = api_statements[pool],
 		.meter = meter,
 	};
 

@@ -391,8 +391,14 @@ class Stack:
 
     # Start and stop
 
-    def start(self):
+    def make_database(self):
         create_database(self.name)
+
+    def remove_database(self):
+        drop_database(self.name)
+
+    def start(self):
+        self.make_database()
         self.admin = connect(self.name)
         self.write_keys()
         self.write_conf()
@@ -441,7 +447,7 @@ class Stack:
         if self.admin is not None:
             self.admin.close()
         try:
-            drop_database(self.name)
+            self.remove_database()
         finally:
             if os.environ.get("JOBFORGE_TEST_KEEP"):
                 print("# kept:", self.dir)

@@ -20,6 +20,8 @@ sys.path.insert(0, BENCH)
 import candidates  # noqa: E402
 import check  # noqa: E402
 import data  # noqa: E402
+import promises  # noqa: E402
+import stack as product  # noqa: E402
 from passwords import password_hash  # noqa: E402
 from wire import Bind, Script  # noqa: E402
 from work import WORKS, Sample, canonical  # noqa: E402
@@ -80,6 +82,27 @@ def test_times_of_one_user_differ(service):
 def test_row_level_security_is_on(service):
     assert service.sql("SELECT count(*) FROM pg_class WHERE relname IN ('users', 'applications', 'documents',"
                        " 'document_embeddings') AND relrowsecurity AND relforcerowsecurity") == [(4,)]
+
+
+def test_data_made_at_once_is_the_same(monkeypatch):
+    """What is left to the end, and what is known beforehand, leaves no trace."""
+    def made():
+        with product.Stack(plain=True) as stack:
+            data.make(product.conninfo(stack.name), USERS, APPLICATIONS, 0, password_hash(data.PASSWORD, 4))
+            return [stack.tables()] + [stack.sql(query) for query in (
+                "SELECT count(*), md5(string_agg(concat(name, company_name, created_at, search), ',' ORDER BY user_id,"
+                " created_at)) FROM public.applications",
+                "SELECT count(*), md5(string_agg(concat(content, search), ',' ORDER BY content)) FROM public.documents",
+                "SELECT indexdef FROM pg_indexes WHERE tablename IN ('applications', 'documents')"
+                " ORDER BY (schemaname || '.' || indexname)::regclass::oid",
+                "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated FROM pg_constraint"
+                " ORDER BY 1, 2",
+                "SELECT proname, prosrc, proconfig FROM pg_proc WHERE pronamespace = 'jobforge'::regnamespace"
+                " ORDER BY proname, proargtypes")]
+
+    plainly = made()
+    monkeypatch.setattr(data, "LARGE", 1)
+    assert made() == plainly
 
 
 # ---- the answers are compared ----
@@ -240,3 +263,30 @@ def test_a_run_measures_and_prints(tmp_path):
                             (("jobforge", "one"), ("jobforge", "create"), ("worker", None))}
     for row in results.values():
         assert len(row["rates"]) == 2 and min(row["rates"]) > 0 and not row["faults"], row
+
+
+def test_promises_are_measured_and_judged():
+    """Whether they are kept, on so busy a machine and so little data, is not asked."""
+    done = subprocess.run(
+        [sys.executable, os.path.join(BENCH, "promises.py"), "--rounds=1", "--seconds=1", "--users=250", "--requests=1000",
+         "--starts=2"],
+        env={**os.environ, "JOBFORGE_TEST_CLUSTER": CLUSTER, "JOBFORGE_TEST_BUILD": PLAIN_BUILD},
+        capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    verdicts = done.stdout.rpartition("\n\n")[2].splitlines()[2:]
+    assert len(verdicts) == 15, done.stdout
+    assert all(line.endswith(("| kept     |", "| NOT kept |", "| kept |")) for line in verdicts), done.stdout
+    for title in ("Tail", "Requests of 256 connections", "64 connections of logins", "From exec", "Scale", "Pages of one user",
+                  "Private memory"):
+        assert "## " + title in done.stdout, title
+
+
+def test_promises_are_judged_by_medians():
+    assert promises.at_most("x", 4, [1.0, 3.9, 9.0]) == promises.Verdict("x", "at most 4", "3.90 (1.00–9.00)", True)
+    assert not promises.at_most("x", 4, [1.0, 4.1, 9.0]).kept
+    assert promises.at_least("x", 0.5, [0.1, 0.5, 0.9]).kept
+    assert not promises.at_least("x", 0.5, [0.1, 0.4, 0.9]).kept
+
+
+def test_loads_are_told_apart_by_their_pauses():
+    assert promises.split_loads([1, 1.05, 1.1, 3, 3.01]) == [[1, 1.05, 1.1], [3, 3.01]]

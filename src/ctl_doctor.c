@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "ctl.h"
 #include "dbtool.h"
+#include "pgprogram.h"
 #include "schema.h"
 #include "token.h"
 #include "writer.h"
@@ -517,6 +518,22 @@ check_backup_role(struct doctor *doctor)
 	free(password);
 }
 
+/* On a machine whose distribution is older than the database's server, say. */
+static void
+check_pg_dump(struct doctor *doctor)
+{
+	static const char sql[] = "SELECT current_setting('server_version_num')::int / 10000";
+	struct pgprogram program;
+	char error[512];
+	struct db_rows *rows = db_tool_run(doctor->tool, sql, 0, NULL);
+	int server = rows == NULL ? 0 : atoi(db_rows_value(rows, 0, 0));
+	db_rows_free(rows);
+	if (pgprogram_find(&program, doctor->ctl->conf.pg_bin, "pg_dump", server, error, sizeof(error)) == 0)
+		find(doctor, LEVEL_OK, "pg_dump", NULL, "that of PostgreSQL %d, for backups", program.major);
+	else
+		find(doctor, LEVEL_WARNING, "pg_dump", "until then there can be no backup", "%s", error);
+}
+
 static void
 check_database(struct doctor *doctor)
 {
@@ -535,6 +552,7 @@ check_database(struct doctor *doctor)
 	check_inventory(doctor);
 	check_admin(doctor);
 	check_backup_role(doctor);
+	check_pg_dump(doctor);
 }
 
 /* ---- the command ---- */

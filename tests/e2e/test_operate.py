@@ -706,6 +706,15 @@ def test_doctor_looks_for_backups(operator, filled, tmp_path_factory):
     assert old[0] == "warning" and "hours old" in old[1]
 
 
+def test_doctor_sees_an_old_pg_dump(operator, tmp_path):
+    assert operator.findings()["pg_dump"][0][0] == "ok"
+    program = tmp_path / "pg_dump"
+    program.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 15.9'\n")
+    program.chmod(0o755)
+    (level, finding, advice), = operator.findings(pg_bin=str(tmp_path))["pg_dump"]
+    assert level == "warning" and "is of PostgreSQL 15" in finding and "install postgresql-client-" in finding and advice
+
+
 def test_doctor_sees_another_database(operator, empty):
     said = operator.fault("database", database="host=/nonexistent user=jobforge_app password=geheim")
     assert "no connection: " in said and "geheim" not in said

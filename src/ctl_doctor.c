@@ -323,8 +323,8 @@ static const struct sql_check {
 };
 
 /* What matters and no change but a migration may touch, a line each. Of functions in SQL only that they are there: versions of
- * the server write their bodies differently, and `user disable` replaces one; and without parentheses of expressions, which
- * differ after a restore. */
+ * the server write their bodies differently, and those that say whether there are some are replaced; and without parentheses
+ * of expressions, which differ after a restore. */
 static const char inventory_sql[] =
     "WITH tables AS (SELECT c.* FROM pg_class AS c WHERE c.relnamespace IN (to_regnamespace('public'), to_regnamespace('jobforge'))"
     " AND NOT c.relispartition AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass"
@@ -345,7 +345,8 @@ static const char inventory_sql[] =
     " GROUP BY r.grantee, r.object"
     " UNION ALL SELECT format('owner %s %s', t.oid::regclass, t.relowner::regrole) FROM tables AS t WHERE t.relkind IN ('r', 'p')"
     " UNION ALL SELECT format('function %s %s%s %s', f.oid::regprocedure, f.proowner::regrole,"
-    " CASE WHEN f.prosecdef THEN ' definer' ELSE '' END, CASE WHEN f.prosqlbody IS NULL AND f.proname <> 'some_are_disabled' THEN"
+    " CASE WHEN f.prosecdef THEN ' definer' ELSE '' END, CASE WHEN f.prosqlbody IS NULL"
+    " AND f.proname NOT IN ('some_are_disabled', 'some_plans_limit') THEN"
     " left(encode(sha256(convert_to(f.prosrc, 'UTF8')), 'hex'), 12) ELSE 'sql' END)"
     " FROM functions AS f"
     " UNION ALL SELECT format('index %s', pg_get_indexdef(i.indexrelid)) FROM pg_index AS i JOIN tables AS t ON t.oid = i.indrelid"
@@ -354,7 +355,8 @@ static const char inventory_sql[] =
     " FROM pg_policy AS p JOIN tables AS t ON t.oid = p.polrelid"
     " UNION ALL SELECT translate(format('constraint %s on %s %s', k.conname, k.conrelid::regclass, pg_get_constraintdef(k.oid)), '()', '')"
     " FROM pg_constraint AS k JOIN tables AS t ON t.oid = k.conrelid WHERE k.contype <> 'n'"
-    " UNION ALL SELECT translate(format('trigger %s%s', CASE g.tgenabled WHEN 'O' THEN '' ELSE 'disabled ' END, pg_get_triggerdef(g.oid)), '()', '')"
+    " UNION ALL SELECT translate(format('trigger %s%s', CASE g.tgenabled WHEN 'O' THEN '' WHEN 'A' THEN 'always '"
+    " ELSE 'disabled ' END, pg_get_triggerdef(g.oid)), '()', '')"
     " FROM pg_trigger AS g JOIN tables AS t ON t.oid = g.tgrelid WHERE NOT g.tgisinternal)"
     " SELECT regexp_replace(l.line, '\\s+', ' ', 'g') COLLATE \"C\" FROM lines AS l ORDER BY 1";
 

@@ -1,13 +1,52 @@
 -- What recording an insertion costs, and a copy that is right at any moment.
 --
 -- The functions of 0010 that record insertions took two statements for what fits into one: the entries of the log, and the
--- figures of the usual case, rows of the current user whose month has begun. They say and count the same as before. The entry
--- of an insertion takes the id of its row, which is as random as one that would have to be made.
+-- figures of the usual case, one row of a user whose month has begun. They say and count the same as before. The entry of an
+-- insertion takes the id of its row, which is as random as one that would have to be made. And they look at the plans only
+-- where some plan has a limit, which a constant function says, as in 0012: a trigger of the plans replaces it.
 --
 -- jobforge.some_are_disabled() (0012) had a body that was parsed when it was made. A dump reads such a body as it is when the
 -- dump comes to it, and rows as they were when the dump began; a body of text it reads like rows. Whoever was disabled when the
 -- dump began, and enabled meanwhile, would otherwise be disabled in its copy without anybody looking there.
 SET LOCAL ROLE jobforge_owner;
+
+CREATE FUNCTION jobforge.some_plans_limit_set(p_some boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('CREATE OR REPLACE FUNCTION jobforge.some_plans_limit() RETURNS boolean'
+		' LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS %L', 'SELECT ' || p_some);
+END
+$$;
+
+-- One change of plans after another, so that the last one looks at all of them. That there is no limit is believed only where
+-- what others have committed is seen.
+CREATE FUNCTION jobforge.plans_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	v_some boolean;
+BEGIN
+	PERFORM pg_advisory_xact_lock(hashtextextended('jobforge.plans', 0));
+	v_some := current_setting('transaction_isolation') <> 'read committed'
+		OR EXISTS (SELECT FROM public.plans AS p WHERE num_nonnulls(p.applications, p.documents, p.embeddings, p.bytes) > 0);
+	IF v_some <> jobforge.some_plans_limit() THEN
+		PERFORM jobforge.some_plans_limit_set(v_some);
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+SELECT jobforge.some_plans_limit_set(EXISTS (SELECT FROM public.plans AS p
+	WHERE num_nonnulls(p.applications, p.documents, p.embeddings, p.bytes) > 0));
+GRANT EXECUTE ON FUNCTION jobforge.some_plans_limit() TO jobforge_auth;
+
+CREATE TRIGGER plans_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.plans
+	FOR EACH STATEMENT EXECUTE FUNCTION jobforge.plans_changed();
+ALTER TABLE public.plans ENABLE ALWAYS TRIGGER plans_changed;
+
 GRANT CREATE ON SCHEMA jobforge TO jobforge_auth;
 SET LOCAL ROLE jobforge_auth;
 
@@ -19,9 +58,7 @@ DECLARE
 		SET search_path = pg_catalog, pg_temp
 		AS $body$
 		DECLARE
-			v_user CONSTANT uuid := nullif(current_setting('app.current_user_id', true), '')::uuid;
 			v_rows bigint;
-			v_bytes bigint;
 			v_beyond boolean; -- the limits of some plan; only then is it asked which one is the user's
 		BEGIN
 			WITH logged AS (
@@ -30,18 +67,18 @@ DECLARE
 					jsonb_build_object({said})
 				FROM new_rows AS n)
 			UPDATE public.usage_tracking AS t
-			SET {counted}bytes_written = t.bytes_written + n.bytes, bytes = t.bytes + n.bytes
-			FROM (SELECT count(*) AS rows, sum({bytes})::bigint AS bytes
-				FROM new_rows AS n HAVING bool_and(n.user_id = v_user)) AS n
-			WHERE t.user_id = v_user AND t.is_current AND t.period >= date_trunc('month', now() AT TIME ZONE 'UTC')::date
+			SET {counted}bytes_written = t.bytes_written + {bytes}, bytes = t.bytes + {bytes}
+			FROM new_rows AS n
+			WHERE t.user_id = n.user_id AND t.is_current AND t.period >= date_trunc('month', now() AT TIME ZONE 'UTC')::date
+				AND NOT EXISTS (SELECT FROM new_rows OFFSET 1)
 				AND current_setting('app.importing', true) IS DISTINCT FROM 'on'
-			RETURNING n.rows, n.bytes, EXISTS (SELECT FROM public.plans AS p WHERE t.applications > p.applications
-				OR t.documents > p.documents OR t.embeddings > p.embeddings OR t.bytes > p.bytes)
-			INTO v_rows, v_bytes, v_beyond;
+			RETURNING jobforge.some_plans_limit() AND EXISTS (SELECT FROM public.plans AS p
+				WHERE t.applications > p.applications OR t.documents > p.documents OR t.embeddings > p.embeddings
+					OR t.bytes > p.bytes)
+			INTO v_beyond;
 			IF v_beyond THEN
-				PERFORM jobforge.plan_check(v_user, {h1} * v_rows, {h2} * v_rows, {h4} * v_rows, v_bytes, false);
-			END IF;
-			IF v_beyond IS NULL THEN
+				PERFORM jobforge.plan_check(n.user_id, {h1}, {h2}, {h4}, {bytes}, false) FROM new_rows AS n;
+			ELSIF v_beyond IS NULL THEN
 				SELECT count(jobforge.usage_add(u.user_id, {w1} * u.rows, {w2} * u.rows, {w3} * u.rows, u.bytes,
 					{h1} * u.rows, {h2} * u.rows, {h3} * u.rows, {h4} * u.rows, u.bytes)) INTO v_rows
 				FROM (SELECT n.user_id, count(*) AS rows, sum({bytes})::bigint AS bytes FROM new_rows AS n
@@ -79,7 +116,7 @@ BEGIN
 		v_text := v_template;
 		FOR v_piece IN SELECT * FROM (VALUES
 			('said', concat_ws(', ', v_said, quote_literal(v_table.long), v_table.digest)),
-			('counted', (SELECT string_agg(format('%1$I = t.%1$I + n.rows, ', c.name), '')
+			('counted', (SELECT string_agg(format('%1$I = t.%1$I + 1, ', c.name), '')
 				FROM unnest(v_table.counters) AS c (name))),
 			('bytes', v_table.bytes), ('table', v_table.name),
 			('w1', v_table.w[1]), ('w2', v_table.w[2]), ('w3', v_table.w[3]),

@@ -90,6 +90,7 @@ $$, ARRAY[
 	'jobforge.login_begin(text,integer,integer)',
 	'jobforge.login_succeeded(text)',
 	'jobforge.performance_record(text,bigint,bigint,jsonb,integer)',
+	'jobforge.plans_changed()',
 	'jobforge.record_applications_delete()',
 	'jobforge.record_applications_insert()',
 	'jobforge.record_applications_update()',

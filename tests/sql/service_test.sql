@@ -170,6 +170,14 @@ SELECT results_eq('SELECT user_id, held FROM kept ORDER BY 1', 'SELECT user_id, 
 
 -- Plans
 
+SELECT is(jobforge.some_plans_limit(), false, 'as it is installed no plan limits anything');
+INSERT INTO public.plans (name, title, embeddings) VALUES ('odd', 'Odd', 5);
+SELECT is(jobforge.some_plans_limit(), true, 'one that does is known');
+UPDATE public.plans SET embeddings = NULL WHERE name = 'odd';
+SELECT is(jobforge.some_plans_limit(), false, 'and one that does no more');
+UPDATE public.plans SET bytes = 5 WHERE name = 'odd';
+DELETE FROM public.plans WHERE name = 'odd';
+SELECT is(jobforge.some_plans_limit(), false, 'or has gone');
 INSERT INTO public.plans (name, title, applications, documents, embeddings, bytes) VALUES ('small', 'Small', 2, 1, 0, 2000);
 SELECT is(attempt(NULL, $$INSERT INTO public.plans (name, title, is_default) VALUES ('other', 'Other', true)$$), '23505',
 	'there is one default plan');

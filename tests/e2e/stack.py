@@ -342,7 +342,8 @@ class Stack:
     with Stack(api_workers=2) as stack: ...
 
     `conf` overrides keys of jobforged.conf, `nginx` variables of the nginx templates; `plain` takes the build without
-    sanitizers. nginx exempts loopback from its rates, so that only X-Forwarded-For meets them.
+    sanitizers. nginx exempts loopback from its rates, so that only X-Forwarded-For meets them. nginx and jobforged have a session
+    each, as where they are installed: Linux shares processors out to sessions (sched(7), autogroup).
     """
 
     def __init__(self, plain=False, nginx=None, **conf):
@@ -463,7 +464,7 @@ class Stack:
             self.jobforged = subprocess.Popen(
                 [os.path.join(self.build, "jobforged"), "--config", self.path("jobforged.conf"), *flags],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment(),
-                preexec_fn=die_with_parent, cwd=self.dir)
+                preexec_fn=die_with_parent, cwd=self.dir, start_new_session=True)
 
     def stop_jobforged(self):
         """SIGTERM and its exit status, None when it did not run."""
@@ -484,7 +485,7 @@ class Stack:
                                                self.path("nginx.conf"), "-g", "daemon off;"],
                                               env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"},
                                               stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                              preexec_fn=die_with_parent, cwd=self.dir)
+                                              preexec_fn=die_with_parent, cwd=self.dir, start_new_session=True)
             if self._listening():
                 return
             # Another test may have taken a port between free_port() and here.

@@ -264,8 +264,8 @@ def owner(target, kind, count):
 
 # --- Memory ---------------------------------------------------------------------------------------------------------
 
-# How many of a hundred requests; logins are few, since they are slow.
-MIX = {"one": 30, "list": 25, "search": 10, "create": 10, "update": 10, "document": 10, "similar": 5}
+# How many of a hundred requests; those that take long are few, and of logins there is one to four thousand others.
+MIX = {"one": 35, "list": 30, "search": 4, "create": 10, "update": 10, "document": 9, "similar": 2}
 
 
 class Mixed(Work):

@@ -165,6 +165,14 @@ send_sync(struct db *db, int timeout_ms)
 
 /* ---- connecting ---- */
 
+/* What libpq would print: the server's warnings and farewells, which end in a newline. */
+static void
+log_notice(void *unused, const char *message)
+{
+	(void)unused;
+	log_write(LOG_LEVEL_WARNING, "database", "%.*s", (int)strcspn(message, "\n"), message);
+}
+
 static PGconn *
 start_connection(const struct db_settings *settings)
 {
@@ -184,6 +192,7 @@ connect_in_time(struct db *db)
 		set_problem(db, "database", "out of memory");
 		return -1;
 	}
+	(void)PQsetNoticeProcessor(db->conn, log_notice, NULL);
 	db->deadline = clock_us() + (int64_t)db->settings.connect_timeout * 1000;
 	while (PQstatus(db->conn) != CONNECTION_BAD) {
 		if (state == PGRES_POLLING_OK)

@@ -58,7 +58,7 @@ write_request(struct buffer *out, struct slice input, bool *head)
 	const char *space = line.len == 0 ? NULL : memchr(line.data, ' ', line.len);
 	size_t method = space == NULL ? line.len : (size_t)(space - line.data);
 
-	*head = method == 4 && memcmp(line.data, "HEAD", 4) == 0;
+	*head = strnlen(line.data, method) == 4 && memcmp(line.data, "HEAD", 4) == 0; /* parameters are C strings */
 	fuzz_param(&params, SLICE("REQUEST_METHOD"), (struct slice){ line.data, method });
 	if (space != NULL)
 		fuzz_param(&params, SLICE("REQUEST_URI"), (struct slice){ space + 1, line.len - method - 1 });

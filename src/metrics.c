@@ -14,6 +14,7 @@ struct metrics_state {
 	alignas(CACHE_LINE) atomic_bool used; /* somebody has counted here */
 	atomic_bool alive;
 	atomic_int busy; /* requests in hand */
+	atomic_bool accepts;
 	atomic_bool connected;
 	atomic_int pool;
 	int64_t busy_since; /* microseconds, monotonic; the worker's own */
@@ -123,6 +124,7 @@ metrics_leave(struct metrics *metrics, int place)
 
 	atomic_store(&state->alive, false);
 	atomic_store(&state->busy, 0);
+	atomic_store(&state->accepts, false);
 	atomic_store(&state->connected, false);
 	release_claim(&metrics->span_claim, place);
 	release_claim(&metrics->refusals_claim, place);
@@ -248,6 +250,26 @@ metrics_sum(const struct metrics *metrics, struct metrics_figures *out)
 	for (int i = 0; i < metrics->count; i++)
 		if (atomic_load(&metrics->states[i].used))
 			add_figures(out, &metrics->places[i].figures);
+}
+
+void
+meter_accepts(const struct meter *meter, bool accepts)
+{
+	atomic_store_explicit(&meter->state->accepts, accepts, memory_order_relaxed);
+}
+
+bool
+metrics_has_idle(const struct metrics *metrics, int pool)
+{
+	for (int i = 0; i < metrics->count; i++) {
+		const struct metrics_state *state = &metrics->states[i];
+		if (atomic_load_explicit(&state->alive, memory_order_relaxed) &&
+		    atomic_load_explicit(&state->accepts, memory_order_relaxed) &&
+		    atomic_load_explicit(&state->pool, memory_order_relaxed) == pool &&
+		    atomic_load_explicit(&state->busy, memory_order_relaxed) == 0)
+			return true;
+	}
+	return false;
 }
 
 void

@@ -57,6 +57,7 @@ struct loop {
 	int epoll;
 	int signals; /* signalfd(2): SIGTERM is an event among the others */
 	int connections;
+	bool full; /* no more connections for now */
 	bool listening;
 	bool stopping;
 };
@@ -154,7 +155,7 @@ close_connection(struct loop *loop, struct fcgi *conn)
 {
 	fcgi_close(conn); /* which takes it out of the epoll set */
 	loop->connections--;
-	listen_more(loop, !loop->stopping);
+	loop->full = false;
 }
 
 static void
@@ -290,7 +291,7 @@ open_connection(struct loop *loop)
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
 			/* Out of descriptors, mostly: stop listening for a moment instead of spinning. */
 			log_write(LOG_LEVEL_ERROR, "accept", "cannot accept a connection: %s", strerror(errno));
-			listen_more(loop, false);
+			loop->full = true;
 		}
 		return;
 	}
@@ -299,8 +300,25 @@ open_connection(struct loop *loop)
 	loop->connections++;
 	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
 		close_connection(loop, conn);
-	else if (loop->connections >= loop->worker->conf->worker_connections)
-		listen_more(loop, false);
+	else
+		loop->full = loop->connections >= loop->worker->conf->worker_connections;
+}
+
+/*
+ * A worker that has requests in hand leaves new connections to one that has none, while there is one: else the worker that listened
+ * first would be woken for all of them. Whoever stops listening looks once more, since it alone was told of a connection that came
+ * just before.
+ */
+static void
+share_listening(struct loop *loop)
+{
+	bool may = !loop->full && !loop->stopping;
+	bool was = loop->listening;
+
+	meter_accepts(loop->service.meter, may);
+	listen_more(loop, may && (loop->in_hand == 0 || !metrics_has_idle(loop->worker->metrics, (int)loop->worker->pool)));
+	if (was && !loop->listening && may)
+		open_connection(loop);
 }
 
 /*
@@ -363,7 +381,6 @@ run_loop(struct loop *loop)
 	int64_t deadline = INT64_MAX;
 
 	epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->signals, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = loop });
-	listen_more(loop, true);
 	while (!loop->stopping || loop->connections > 0) {
 		if (loop->stopping && deadline == INT64_MAX) {
 			epoll_ctl(loop->epoll, EPOLL_CTL_DEL, loop->signals, NULL);
@@ -375,6 +392,7 @@ run_loop(struct loop *loop)
 			break;
 		make_room(loop, IN_HAND - 1);
 		log_flush(&loop->log_held);
+		share_listening(loop);
 		watch_database(loop);
 		int patience = db_patience(loop->service.db);
 		int count = epoll_wait(loop->epoll, events, MAX_EVENTS, patience < 0 || patience > IDLE_CHECK ? IDLE_CHECK : patience);
@@ -385,7 +403,7 @@ run_loop(struct loop *loop)
 			/* Idle: find a lost database again, or renew an old connection, before a request needs it. */
 			db_ready(loop->service.db);
 			minute_record(&loop->service, loop->slots[0].arena);
-			listen_more(loop, !loop->stopping && loop->connections < loop->worker->conf->worker_connections);
+			loop->full = loop->connections >= loop->worker->conf->worker_connections;
 		}
 	}
 	make_room(loop, 0);

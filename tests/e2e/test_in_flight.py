@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from examples import APPLICATION, RESUME
-from stack import connect, wait_for
+from stack import Stack, connect, wait_for
 
 OPTIONS = {"api_workers": 1, "auth_workers": 1, "bulk_workers": 1, "log_level": "info"}
 LOST = '"event": "database"'
@@ -159,6 +159,19 @@ def test_clients_that_go_are_forgotten(stack, users):
         release()
     for user in users:
         assert [row["id"] for row in user.get("/resumes").ok()["data"]] == [user.resume["id"]]
+
+
+def test_requests_go_to_idle_workers():
+    """A worker that waits for the database leaves new connections to the others."""
+    with Stack(api_workers=3, auth_workers=1, bulk_workers=1, log_level="info") as stack:
+        user = stack.user()
+        stack.hang_up()
+        with held(stack) as release:
+            with asked([lambda: user.get("/resumes") for _ in range(3)]) as answers:
+                wait_for(lambda: stack.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'",
+                                           stack.name)[0][0] == 3, 10, "a read that waits in each of three workers")
+                release()
+        assert [answer.status for answer in answers] == [200] * 3
 
 
 def test_a_worker_that_is_stopped_answers_what_it_has_in_hand(stack, users):

@@ -171,6 +171,8 @@ class Campaign:
         self.stack.jobforged.send_signal(signal.SIGHUP)
 
     def restart(self):
+        self.stack.jobforged.terminate()
+        self.stack.hang_up()  # or it drains until nginx ends its connections by itself, after ten seconds
         assert self.stack.stop_jobforged() == 0
         self.stack.start_jobforged()
 
@@ -178,6 +180,7 @@ class Campaign:
         workers = self.stack.workers()
         self.stack.jobforged.kill()
         self.stack.jobforged.wait()
+        self.stack.hang_up()
         wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers), 40, "the end of the workers")
         self.stack.start_jobforged()
 
@@ -299,7 +302,7 @@ def processes():
 
 def campaign(seconds, writers, seed=None, postgres=None, plain=True):
     """Runs one; returns what must not be, by its name, which is nothing."""
-    with Stack(plain=plain, api_workers=4, auth_workers=1, log_level="warning", drain_timeout=5) as stack:
+    with Stack(plain=plain, api_workers=4, auth_workers=1, log_level="warning") as stack:
         stack.allow_errors("")
         return Campaign(stack, writers, seconds, secrets.randbelow(10**6) if seed is None else seed, postgres).run()
 

@@ -1,5 +1,6 @@
 /* user: who has an account, and what an operator may do with it. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,9 +272,17 @@ read_line(FILE *from, char line[LINE_SIZE])
 	return true;
 }
 
+/* Ctrl-C counts only here, while nothing else goes on: one that came before ends the wait at once instead of being missed. */
+static bool
+wait_for_line(FILE *terminal, const sigset_t *while_waiting)
+{
+	struct pollfd typed = { .fd = fileno(terminal), .events = POLLIN };
+	return ppoll(&typed, 1, NULL, while_waiting) == 1;
+}
+
 /* The question comes last: whatever was typed before the terminal became silent is thrown away, not taken for the answer. */
 static bool
-ask_unseen(FILE *terminal, const char *question, char line[LINE_SIZE])
+ask_unseen(FILE *terminal, const sigset_t *while_waiting, const char *question, char line[LINE_SIZE])
 {
 	struct termios before, silent;
 	if (tcgetattr(fileno(terminal), &before) != 0)
@@ -283,7 +292,7 @@ ask_unseen(FILE *terminal, const char *question, char line[LINE_SIZE])
 	tcsetattr(fileno(terminal), TCSAFLUSH, &silent);
 	fputs(question, terminal);
 	fflush(terminal);
-	bool answered = read_line(terminal, line);
+	bool answered = wait_for_line(terminal, while_waiting) && read_line(terminal, line);
 	tcsetattr(fileno(terminal), TCSADRAIN, &before);
 	fputc('\n', terminal);
 	return answered;
@@ -295,17 +304,30 @@ be_interrupted(int number)
 	(void)number;
 }
 
+/* Ctrl-C must not leave the terminal silent. */
+static bool
+ask_twice(FILE *terminal, char line[LINE_SIZE], char again[LINE_SIZE])
+{
+	struct sigaction before, interrupted = { .sa_handler = be_interrupted };
+	sigset_t interrupt, mask;
+	sigemptyset(&interrupt);
+	sigaddset(&interrupt, SIGINT);
+	sigaction(SIGINT, &interrupted, &before);
+	sigprocmask(SIG_BLOCK, &interrupt, &mask);
+	bool answered = ask_unseen(terminal, &mask, "New password: ", line) && ask_unseen(terminal, &mask, "The same again: ", again);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	sigaction(SIGINT, &before, NULL);
+	return answered;
+}
+
 static int
 ask_password(char line[LINE_SIZE])
 {
 	char again[LINE_SIZE] = "";
-	struct sigaction before, interrupted = { .sa_handler = be_interrupted }; /* Ctrl-C must not leave the terminal silent */
 	FILE *terminal = fopen("/dev/tty", "r+e");
 	if (terminal == NULL)
 		return ctl_fail("the terminal cannot be used: %s", strerror(errno));
-	sigaction(SIGINT, &interrupted, &before);
-	bool answered = ask_unseen(terminal, "New password: ", line) && ask_unseen(terminal, "The same again: ", again);
-	sigaction(SIGINT, &before, NULL);
+	bool answered = ask_twice(terminal, line, again);
 	fclose(terminal);
 	bool same = answered && strcmp(line, again) == 0;
 	crypto_wipe(again, sizeof(again));

@@ -40,7 +40,7 @@ handover_check(const char *path, char *const arguments[], char *error, size_t er
 	char output[512];
 	int count = 0;
 
-	while (arguments[count] != NULL && count < MAX_ARGUMENTS) {
+	while (count < MAX_ARGUMENTS && arguments[count] != NULL) {
 		words[count] = arguments[count];
 		count++;
 	}

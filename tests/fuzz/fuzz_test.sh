@@ -1,5 +1,5 @@
 #!/bin/sh
-# The short form of tests/fuzz/run: all inputs that are kept, and some seconds of new ones for each target.
+# The short form of tests/fuzz/run: all inputs that are kept, and a minute of new ones for each target.
 set -u
 
 : "${srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
@@ -8,6 +8,6 @@ if [ -z "${JOBFORGE_TEST_FUZZ_BUILD:-}" ]; then
 	exit 0
 fi
 unset MAKEFLAGS MFLAGS MAKELEVEL # a make of its own
-nice -n 10 "$srcdir/tests/fuzz/run" --build="$JOBFORGE_TEST_FUZZ_BUILD" --seconds=10 --jobs=1 --seed=1
+nice -n 10 "$srcdir/tests/fuzz/run" --build="$JOBFORGE_TEST_FUZZ_BUILD" --seconds=60 --jobs=2 --seed=1
 # 1: a target found something, which its line says already.
 [ $? -le 1 ]

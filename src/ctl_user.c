@@ -97,7 +97,7 @@ find_user(struct ctl_user *user, const char *name)
 	const char *const params[] = { name };
 	struct db_rows *rows = ctl_query(user->tool, "the user",
 	    by_id ? "SELECT u.id, u.email FROM public.users AS u WHERE u.id = $1::uuid" :
-		    "SELECT u.id, u.email FROM public.users AS u WHERE u.email = lower($1 COLLATE \"C\")",
+		    "SELECT u.id, u.email FROM public.users AS u WHERE lower(u.email COLLATE \"C\") = lower($1 COLLATE \"C\")",
 	    1, params);
 	if (rows == NULL)
 		return CTL_FAILED;
@@ -154,9 +154,9 @@ run_list(struct ctl *ctl)
 	    " " HELD("public.applications") " AS applications, " HELD("public.documents") " AS documents,"
 	    " " HELD("public.user_resumes") " AS resumes"
 	    " FROM public.users AS u LEFT JOIN jobforge.disabled_users AS d ON d.user_id = u.id"
-	    " WHERE ($2::text IS NULL OR u.email > lower($2 COLLATE \"C\"))"
+	    " WHERE ($2::text IS NULL OR lower(u.email COLLATE \"C\") > lower($2 COLLATE \"C\"))"
 	    " AND ($3::text IS NULL OR strpos(lower(u.email || ' ' || u.full_name), lower($3)) > 0)"
-	    " ORDER BY u.email LIMIT $1::int";
+	    " ORDER BY lower(u.email COLLATE \"C\") LIMIT $1::int";
 	char limit[16];
 	int number;
 	const char *const params[] = { limit, ctl->values[LIST_AFTER], ctl->values[LIST_MATCH] };

@@ -120,7 +120,7 @@ SELECT is(
 		WHERE i.indexrelid = to_regclass('public.' || c.name) AND i.indisvalid),
 	c.definition, c.name)
 FROM (VALUES
-	('users_email_key', 'btree (email) WHERE (email IS NOT NULL)'),
+	('users_email_key', 'btree (lower(((email)::text COLLATE "C")))'),
 	('idx_applications_created_at', 'btree (user_id, created_at, id)'),
 	('idx_applications_company_name', 'btree (user_id, company_name COLLATE "und-x-icu", id)'),
 	('idx_documents_updated_at', 'btree (user_id, updated_at, id)'),
@@ -145,7 +145,7 @@ SELECT is_empty($$
 		AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = o.conrelid AND i.indkey[0] = o.conkey[1])
 $$, 'every foreign key has an index to follow when what it names is deleted');
 
-SELECT is((SELECT max(version) FROM jobforge.schema_migrations), 13, 'the ledger says which schema this is');
+SELECT is((SELECT max(version) FROM jobforge.schema_migrations), 14, 'the ledger says which schema this is');
 SELECT is((SELECT e.extnamespace::regnamespace::text FROM pg_extension AS e WHERE e.extname = 'vector'), 'public',
 	'pgvector is in public');
 

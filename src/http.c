@@ -465,19 +465,29 @@ http_etag_list(struct arena *arena, struct slice header, struct slice **tags, bo
 	return count;
 }
 
+static struct slice
+unquote(struct slice value)
+{
+	if (value.len >= 2 && value.data[0] == '"' && value.data[value.len - 1] == '"')
+		return (struct slice){ value.data + 1, value.len - 2 };
+	return value;
+}
+
 struct slice
 http_cookie(struct slice header, const char *name)
 {
+	struct slice found = { 0 };
+
 	while (header.len > 0) {
 		struct slice value = trim(cut(&header, ';'));
 		if (value.len == 0 || memchr(value.data, '=', value.len) == NULL)
 			continue;
 		if (!slice_is(trim(cut(&value, '=')), name))
 			continue;
-		value = trim(value);
-		if (value.len >= 2 && value.data[0] == '"' && value.data[value.len - 1] == '"')
-			return (struct slice){ value.data + 1, value.len - 2 };
-		return value;
+		value = unquote(trim(value));
+		if (found.data != NULL && !same_bytes(found, value))
+			return (struct slice){ 0 };
+		found = value;
 	}
-	return (struct slice){ 0 };
+	return found;
 }

@@ -57,7 +57,10 @@ bool http_etag_matches(struct slice header, struct slice etag, bool weak);
  */
 int http_etag_list(struct arena *arena, struct slice header, struct slice **tags, bool *any) MUST_CHECK;
 
-/* The value of cookie `name` in a Cookie header (RFC 6265 section 4.2), absent when there is none. */
+/*
+ * The value of cookie `name` in a Cookie header (RFC 6265 section 4.2), absent when there is none, and when there are two that differ:
+ * the header does not say which of them another host of the domain has set (section 8.6).
+ */
 struct slice http_cookie(struct slice header, const char *name);
 
 #endif

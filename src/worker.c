@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -455,8 +454,9 @@ worker_run(const struct worker *worker)
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* no worker outlives its master, */
 	if (getppid() != worker->master)  /* nor one that died before this */
 		return 0;
-	/* Hashing, exports and imports take what the API leaves. */
-	if (worker->pool != POOL_API && setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE) != 0)
+	/* Hashing, exports and imports take what the API leaves; whatever priority the service itself was given. */
+	errno = 0;
+	if (worker->pool != POOL_API && nice(BACKGROUND_NICE) == -1 && errno != 0)
 		log_write(LOG_LEVEL_WARNING, "worker", "cannot lower the priority: %s", strerror(errno));
 	meter_init(&meter, worker->metrics, worker->place, worker->pool);
 	if (worker_prepare(&loop.service, worker->conf, worker->pool, &meter, endpoints, error, sizeof(error)) != 0) {

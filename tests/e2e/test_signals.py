@@ -17,6 +17,21 @@ LOST = '"event": "database"'  # the lines of the log that tell of a database tha
 KEPT = "the old configuration stays"
 
 
+# --- priority -------------------------------------------------------------------------------------------------------
+
+def test_all_but_api_workers_leave_the_processor_to_others(stack):
+    """Relative to what the service was given: whoever runs it at a low priority gets no warnings, and no higher one."""
+    def priorities():
+        return sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in stack.workers())
+
+    given = os.getpriority(os.PRIO_PROCESS, stack.jobforged.pid)
+    wait_for(lambda: priorities() == [given] * 3 + [min(given + 5, 19)] * 2, what="priorities")
+    os.setpriority(os.PRIO_PROCESS, stack.jobforged.pid, min(given + 3, 19))
+    stack.reload()
+    assert priorities() == [min(given + 3, 19)] * 3 + [min(given + 8, 19)] * 2
+    assert "cannot lower the priority" not in stack.log()
+
+
 # --- SIGHUP ---------------------------------------------------------------------------------------------------------
 
 def test_sighup_under_load_refuses_no_request(stack, user):

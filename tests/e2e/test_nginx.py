@@ -1,4 +1,7 @@
-"""nginx as the product configures it: TLS, headers, limits, its own errors, and requests that no good client sends."""
+"""
+nginx as the product configures it: limits, its own errors, and requests that no good client sends. TLS and headers have
+files of their own, test_tls.py and test_headers.py.
+"""
 
 import gzip
 import http.client
@@ -8,16 +11,12 @@ import re
 import shutil
 import signal
 import socket
-import ssl
-import subprocess
 import time
 
 import pytest
 
 from examples import APPLICATION
-from stack import PASSWORD, REQUEST_ID, SOURCE, Client, Response, Stack, connect, wait_for
-
-SECURITY = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+from stack import PASSWORD, SOURCE, Client, Response, Stack, connect, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -62,118 +61,16 @@ def logged(stack, answer):
     return wait_for(find, 5, "access log line")[-1]
 
 
-# --- TLS ------------------------------------------------------------------------------------------------------------
+# --- Errors of nginx ------------------------------------------------------------------------------------------------
 
-def handshake(stack, version, ciphers=None):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = context.maximum_version = version
-    context.set_ciphers(ciphers or "ALL:@SECLEVEL=0")
-    with socket.create_connection(("127.0.0.1", stack.https_port), 5) as plain:
-        with context.wrap_socket(plain) as sock:
-            return sock.version()
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tls_1_2_and_1_3_alone(stack):
-    assert handshake(stack, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
-    assert handshake(stack, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
-    for old in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
-        with pytest.raises((ssl.SSLError, ConnectionResetError)):
-            handshake(stack, old)
-
-
-@pytest.mark.parametrize("ciphers", ["AES128-SHA", "AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-SHA", "DHE-RSA-AES128-SHA"])
-def test_tls_ciphers_have_forward_secrecy_and_aead(stack, ciphers):
-    with pytest.raises((ssl.SSLError, ConnectionResetError)):
-        handshake(stack, ssl.TLSVersion.TLSv1_2, ciphers + ":@SECLEVEL=0")
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_http_2_over_tls(stack, owner):
-    def curl(*options):
-        command = ["curl", "-sS", "--cacert", stack.path("tls.crt"), "--http2", "-o", stack.path("curl.out"),
-                   "-w", "%{http_version} %{http_code}", *options]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout
-    base = f"https://localhost:{stack.https_port}"
-    assert curl(base + "/") == "2 200"
-    assert curl("-H", "Authorization: Bearer " + owner.token, base + "/api/v1/me") == "2 200"
-    assert json.loads(stack.read("curl.out"))["id"] == owner.id
-    assert curl("-H", "Authorization: Bearer " + owner.token, "-H", "Content-Type: application/json", "-d",
-                json.dumps(APPLICATION), base + "/api/v1/applications") == "2 201"
-    assert curl(base + "/api/v1/me") == "2 401"
-    assert curl("-X", "FOO", base + "/api/v1/me") == "2 405"
-    assert curl("-H", "Authorization: Bearer " + "A" * 60_000, base + "/api/v1/me") == "2 401"
-
-
-def test_plain_http_on_the_https_port_is_sent_to_https(stack):
-    with socket.create_connection(("127.0.0.1", stack.https_port), 5) as sock:
-        sock.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        received = sock.recv(65536)
-    assert re.match(rb"HTTP/1.1 (308|400) ", received), received
-
-
-# --- Headers --------------------------------------------------------------------------------------------------------
-
-def everywhere(client, owner):
-    """Answers of every kind: static, API, errors of the workers and errors of nginx."""
-    token = {"token": owner.token}
-    return {
-        "page": client.get("/"),
-        "file": client.get("/plain.css"),
-        "missing file": client.get("/missing.css"),
-        "view": client.get("/applications/1"),
-        "api": client.get("/api/v1/me", **token),
-        "created": client.post("/api/v1/applications", APPLICATION, **token),
-        "not signed in": client.get("/api/v1/me"),
-        "worker's 404": client.get("/api/v1/nothing", **token),
-        "health": client.get("/healthz"),
-        "too large": client.post("/api/v1/auth/login", body=b"x" * 70_000),
-        "bad path": client.get("/api/v1/%zz"),
-        "method": client.request("TRACE", "/api/v1/me"),
-        "long address": client.get("/api/v1/me?" + "x" * 140_000),
-        "large header": client.get("/api/v1/me", headers={"X-Large": "x" * 140_000}),
-        "long cookie": client.get("/api/v1/me", headers={"Cookie": "x" * 40_000}),
-    }
-
-
-def test_security_headers_on_every_answer(stack, secure, owner):
-    for name, answer in everywhere(secure, owner).items():
-        headers = answer.headers
-        for header, value in SECURITY.items():
-            assert headers.get_all(header) == [value], (name, header, headers.items())
-        assert int(re.match(r"max-age=(\d+)", headers["Strict-Transport-Security"]).group(1)) >= 15_552_000, name
-        policy = headers["Content-Security-Policy"]
-        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy, name
-        assert "unsafe" not in policy and "*" not in policy, name
-        assert REQUEST_ID.fullmatch(headers["X-Request-Id"]), name
-        assert len(headers.get_all("X-Request-Id")) == 1, name
-        assert not re.search(r"\d", headers.get("Server", "")), name
-
-
-def test_no_hsts_on_the_plain_listener(stack, owner):
-    for name, answer in everywhere(stack.root, owner).items():
-        assert answer.headers.get("Strict-Transport-Security") is None, name
-        assert answer.headers["X-Content-Type-Options"] == "nosniff", name
-
-
-def test_errors_of_nginx_under_api_are_problems(stack, secure, owner):
+def test_errors_of_nginx_under_api_are_problems(stack, secure):
     for client in (stack.root, secure):
-        answers = everywhere(client, owner)
-        answers["too large"].problem(413)
-        answers["bad path"].problem(400)
-        answers["method"].problem(405)
-        answers["long address"].problem(414)
-        answers["large header"].problem(431)
-        answers["long cookie"].problem(431)
-
-
-def test_only_one_cache_control(stack, secure, owner):
-    for name, answer in everywhere(secure, owner).items():
-        assert len(answer.headers.get_all("Cache-Control") or []) == 1, (name, answer.headers.items())
-        if name not in ("page", "file", "view"):
-            assert re.search("no-store|private", answer.headers["Cache-Control"]), name
+        client.post("/api/v1/auth/login", body=b"x" * 70_000).problem(413)
+        client.get("/api/v1/%zz").problem(400)
+        client.request("TRACE", "/api/v1/me").problem(405)
+        client.get("/api/v1/me?" + "x" * 140_000).problem(414)
+        client.get("/api/v1/me", headers={"X-Large": "x" * 140_000}).problem(431)
+        client.get("/api/v1/me", headers={"Cookie": "x" * 40_000}).problem(431)
 
 
 # --- Static files ---------------------------------------------------------------------------------------------------

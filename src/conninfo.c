@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <strings.h>
 
 #include "buffer.h"
@@ -168,4 +169,30 @@ conninfo_valid(const char *conninfo)
 	bool valid = uri_scheme(conninfo) > 0 || mask_pairs(&ignored, conninfo);
 	buffer_free(&ignored);
 	return valid;
+}
+
+int
+conninfo_count(const char *list)
+{
+	int count = 0;
+
+	for (;; list++) {
+		size_t len = strcspn(list, ",");
+		if (len == 0)
+			return 0;
+		count++;
+		list += len;
+		if (*list == '\0')
+			return count;
+	}
+}
+
+void
+conninfo_item(const char *list, int number, char *out, size_t size)
+{
+	for (; number > 0; number--) {
+		list += strcspn(list, ",");
+		list += *list == ',';
+	}
+	snprintf(out, size, "%.*s", (int)strcspn(list, ","), list);
 }

@@ -16,4 +16,10 @@ void conninfo_mask(struct buffer *out, const char *conninfo);
  * password. */
 bool conninfo_valid(const char *conninfo);
 
+/* How many items a list has of which commas are the separators; 0 when it is empty, or one of them is. */
+int conninfo_count(const char *list);
+
+/* Copies the item, numbered from 0, as far as it fits; of an empty list, nothing. */
+void conninfo_item(const char *list, int number, char *out, size_t size);
+
 #endif

@@ -9,10 +9,13 @@
 
 #include "arena.h"
 #include "clock.h"
+#include "conninfo.h"
 #include "log.h"
 #include "metrics.h"
 
 enum {
+	MAX_OPTIONS = 4400,     /* more than a connection string may hold */
+	MAX_HOST = 256,
 	CLIENT_GRACE = 300,     /* milliseconds that the client waits longer than the server's statement_timeout */
 	BACKOFF_FIRST = 50000,  /* microseconds until the second attempt to connect; doubled up to BACKOFF_MOST */
 	BACKOFF_MOST = 500000
@@ -27,6 +30,8 @@ enum item { ITEM_SILENT, ITEM_STATEMENT, ITEM_COMMIT };
 struct db {
 	struct db_settings settings;
 	PGconn *conn;
+	int host;       /* of those in the connection string, the one to begin with */
+	bool read_only; /* as the server was when it was made */
 	bool implicit; /* the transaction ends by itself, where the pipeline does */
 	unsigned char queue[DB_MAX_ITEMS]; /* of the transaction that is being made */
 	int queued;
@@ -54,7 +59,7 @@ struct db {
 
 static const struct db_statement transaction_statements[] = {
 	{ "begin_snapshot", "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", 0 },
-	{ "begin_read_write", "BEGIN TRANSACTION READ WRITE", 0 },
+	{ "begin", "BEGIN", 0 }, /* READ WRITE would overrule whoever has made the server read-only */
 	{ "set_reader", "SELECT " SET_CURRENT_USER ", pg_catalog.set_config('transaction_read_only', 'on', true)", 1 },
 	{ "set_user", "SELECT " SET_CURRENT_USER, 1 },
 	{ "set_writer", "SELECT " SET_CURRENT_USER ", pg_catalog.set_config('app.request_id', $2, true)", 2 },
@@ -62,7 +67,7 @@ static const struct db_statement transaction_statements[] = {
 	{ "rollback", "ROLLBACK", 0 },
 };
 
-enum { BEGIN_SNAPSHOT, BEGIN_READ_WRITE, SET_READER, SET_USER, SET_WRITER, COMMIT, ROLLBACK };
+enum { BEGIN_SNAPSHOT, BEGIN, SET_READER, SET_USER, SET_WRITER, COMMIT, ROLLBACK };
 
 static void lose(struct db *db);
 
@@ -156,13 +161,6 @@ read_sync(struct db *db)
 	return status == PGRES_PIPELINE_SYNC ? 0 : -1;
 }
 
-static int
-send_sync(struct db *db, int timeout_ms)
-{
-	db->deadline = clock_us() + (int64_t)timeout_ms * 1000;
-	return !db->broken && PQpipelineSync(db->conn) == 1 ? flush_output(db) : -1;
-}
-
 /* ---- connecting ---- */
 
 /* What libpq would print: the server's warnings and farewells, which end in a newline. */
@@ -173,27 +171,73 @@ log_notice(void *unused, const char *message)
 	log_write(LOG_LEVEL_WARNING, "database", "%.*s", (int)strcspn(message, "\n"), message);
 }
 
-static PGconn *
-start_connection(const struct db_settings *settings)
-{
-	const char *names[] = { "fallback_application_name", "dbname", "client_encoding", NULL };
-	const char *values[] = { "jobforged", settings->conninfo, "UTF8", NULL };
+/* What goes before the same of the connection string. */
+struct target {
+	char options[MAX_OPTIONS];
+	char host[MAX_HOST];
+	char hostaddr[MAX_HOST];
+	char port[MAX_HOST];
+};
 
+static const char *
+part_of(const PQconninfoOption *parts, const char *keyword)
+{
+	for (const PQconninfoOption *part = parts; part != NULL && part->keyword != NULL; part++)
+		if (strcmp(part->keyword, keyword) == 0 && part->val != NULL)
+			return part->val;
+	return "";
+}
+
+/*
+ * Chooses one host of several, and returns how many there are. libpq would go through them by itself, but when it is not to block it
+ * has no time limit for each, and a machine that does not answer would keep it from those after it.
+ */
+static int
+choose_host(struct target *target, const PQconninfoOption *parts, int number)
+{
+	const char *names = part_of(parts, "host"), *addresses = part_of(parts, "hostaddr"), *ports = part_of(parts, "port");
+	int count = conninfo_count(addresses[0] == '\0' ? names : addresses);
+	bool one_port = conninfo_count(ports) == 1;
+
+	if (count < 2 || (names[0] != '\0' && conninfo_count(names) != count) ||
+	    (ports[0] != '\0' && !one_port && conninfo_count(ports) != count))
+		return 1; /* or libpq says what is wrong with them */
+	conninfo_item(names, number, target->host, sizeof(target->host));
+	conninfo_item(addresses, number, target->hostaddr, sizeof(target->hostaddr));
+	conninfo_item(ports, one_port ? 0 : number, target->port, sizeof(target->port));
+	return count;
+}
+
+static PGconn *
+start_connection(const struct db_settings *settings, int host, int *hosts)
+{
+	struct target target = { 0 };
+	const char *names[] = { "fallback_application_name", "dbname", "client_encoding", "options", "host", "hostaddr", "port", NULL };
+	const char *values[] = { "jobforged", settings->conninfo, "UTF8", target.options, target.host, target.hostaddr, target.port,
+		NULL }; /* an empty one changes nothing */
+	PQconninfoOption *parts = PQconninfoParse(settings->conninfo, NULL);
+
+	*hosts = choose_host(&target, parts, host);
+	/* The session begins with its time limit: set later, it would be the state of whatever session a pooler has lent. */
+	snprintf(target.options, sizeof(target.options), "%s -c statement_timeout=%d", part_of(parts, "options"),
+	    settings->statement_timeout);
+	PQconninfoFree(parts);
 	return PQconnectStartParams(names, values, 1);
 }
 
+/* Connects to one host; sets how many there are. */
 static int
-connect_in_time(struct db *db)
+connect_to(struct db *db, int host, int *hosts)
 {
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 
-	db->conn = start_connection(&db->settings);
+	disconnect(db);
+	db->conn = start_connection(&db->settings, host, hosts);
 	if (db->conn == NULL) {
 		set_problem(db, "database", "out of memory");
 		return -1;
 	}
 	(void)PQsetNoticeProcessor(db->conn, log_notice, NULL);
-	db->deadline = clock_us() + (int64_t)db->settings.connect_timeout * 1000;
 	while (PQstatus(db->conn) != CONNECTION_BAD) {
 		if (state == PGRES_POLLING_OK)
 			return 0;
@@ -209,28 +253,51 @@ connect_in_time(struct db *db)
 	return -1;
 }
 
-/* Queues what each session needs: its time limit, the schema's version, and every statement. */
+/* Begins with the host of the last connection. The one that took all the time is the last of the next attempt. */
+static int
+connect_in_time(struct db *db)
+{
+	int hosts = 1;
+
+	db->deadline = clock_us() + (int64_t)db->settings.connect_timeout * 1000;
+	for (int tried = 0; tried < hosts && (tried == 0 || clock_us() < db->deadline); tried++) {
+		if (connect_to(db, db->host, &hosts) == 0)
+			return 0;
+		db->host = (db->host + 1) % hosts;
+	}
+	return -1;
+}
+
+/*
+ * Each statement is followed by a Sync of its own, for PgBouncer: what its connection to the server has prepared already it answers
+ * by itself, and 1.24 puts that answer into the middle of another, unless the one before was to a Sync.
+ */
+static int
+send_statement(struct db *db, const struct db_statement *statement)
+{
+	return PQsendPrepare(db->conn, statement->name, statement->sql, 0, NULL) == 1 &&
+	    PQsendDescribePrepared(db->conn, statement->name) == 1 && PQpipelineSync(db->conn) == 1 ? 0 : -1;
+}
+
+/* Queues what each session needs: a look at it, and every statement. */
 static int
 send_setup(struct db *db)
 {
-	static const char limit[] = "SELECT pg_catalog.set_config('statement_timeout', $1, false)";
-	static const char version[] = "SELECT coalesce(max(version), 0) FROM jobforge.schema_migrations";
-	char milliseconds[16];
-	const char *values[] = { milliseconds };
+	static const char look[] =
+	    "SELECT coalesce(max(version), 0), extract(epoch FROM 1000 * current_setting('statement_timeout')::interval)::int"
+	    " FROM jobforge.schema_migrations";
 
-	snprintf(milliseconds, sizeof(milliseconds), "%d", db->settings.statement_timeout);
-	if (PQsendQueryParams(db->conn, limit, 1, NULL, values, NULL, NULL, 0) != 1 ||
-	    PQsendQueryParams(db->conn, version, 0, NULL, NULL, NULL, NULL, 0) != 1)
+	if (PQsendQueryParams(db->conn, look, 0, NULL, NULL, NULL, NULL, 0) != 1 || PQpipelineSync(db->conn) != 1)
 		return -1;
 	for (size_t i = 0; i < COUNT_OF(transaction_statements); i++)
-		if (PQsendPrepare(db->conn, transaction_statements[i].name, transaction_statements[i].sql, 0, NULL) != 1)
+		if (send_statement(db, &transaction_statements[i]) != 0)
 			return -1;
 	for (const struct db_statement *const *table = db->settings.tables; *table != NULL; table++)
 		for (const struct db_statement *s = *table; s->name != NULL; s++)
-			if (PQsendPrepare(db->conn, s->name, s->sql, 0, NULL) != 1 ||
-			    PQsendDescribePrepared(db->conn, s->name) != 1)
+			if (send_statement(db, s) != 0)
 				return -1;
-	return send_sync(db, db->settings.statement_timeout);
+	db->deadline = clock_us() + (int64_t)db->settings.statement_timeout * 1000;
+	return flush_output(db);
 }
 
 /* Reads one answer of the setup; the first failure is the one to tell. */
@@ -262,14 +329,8 @@ setup_result(struct db *db, const char *what)
 }
 
 static int
-check_schema(struct db *db)
+check_version(struct db *db, int version)
 {
-	PGresult *result = setup_result(db, "schema");
-
-	if (result == NULL)
-		return -1;
-	int version = atoi(PQgetvalue(result, 0, 0));
-	PQclear(result);
 	if (version == db->settings.schema_version)
 		return 0;
 	snprintf(db->problem, sizeof(db->problem), "schema: the database is at version %d, this program needs %d; %s",
@@ -277,6 +338,31 @@ check_schema(struct db *db)
 	    version < db->settings.schema_version ? "run jobforgectl migrate" : "install the newer program");
 	db->schema_differs = true;
 	return -1;
+}
+
+/* A pooler may have ignored the options that the session was to begin with. */
+static int
+check_limit(struct db *db, int milliseconds)
+{
+	if (milliseconds == db->settings.statement_timeout)
+		return 0;
+	snprintf(db->problem, sizeof(db->problem),
+	    "the session's statement_timeout is %d ms, and must be %d; a pooler has to set it", milliseconds,
+	    db->settings.statement_timeout);
+	return -1;
+}
+
+static int
+check_look(struct db *db)
+{
+	PGresult *result = setup_result(db, "schema");
+
+	if (result == NULL)
+		return -1;
+	int version = atoi(PQgetvalue(result, 0, 0));
+	int limit = atoi(PQgetvalue(result, 0, 1));
+	PQclear(result);
+	return check_version(db, version) == 0 && check_limit(db, limit) == 0 ? read_sync(db) : -1;
 }
 
 static int
@@ -293,7 +379,7 @@ check_statement(struct db *db, const struct db_statement *statement)
 	int params = PQnparams(described);
 	PQclear(described);
 	if (params == statement->params)
-		return 0;
+		return read_sync(db);
 	snprintf(db->problem, sizeof(db->problem), "%s: has %d parameters, declared with %d", statement->name, params,
 	    statement->params);
 	return -1;
@@ -318,22 +404,30 @@ check_session(struct db *db)
 static int
 read_setup(struct db *db)
 {
-	PGresult *result = setup_result(db, "session");
-
-	PQclear(result);
-	if (result == NULL || check_schema(db) != 0)
+	if (check_look(db) != 0)
 		return -1;
-	for (size_t i = 0; i < COUNT_OF(transaction_statements); i++) {
-		result = setup_result(db, transaction_statements[i].name);
-		PQclear(result);
-		if (result == NULL)
+	for (size_t i = 0; i < COUNT_OF(transaction_statements); i++)
+		if (check_statement(db, &transaction_statements[i]) != 0)
 			return -1;
-	}
 	for (const struct db_statement *const *table = db->settings.tables; *table != NULL; table++)
 		for (const struct db_statement *s = *table; s->name != NULL; s++)
 			if (check_statement(db, s) != 0)
 				return -1;
-	return read_sync(db);
+	return 0;
+}
+
+/* The server has told that it writes no more: a standby, or a primary that another has taken the place of. */
+static bool
+is_read_only(const PGconn *conn)
+{
+	static const char *const reported[] = { "in_hot_standby", "default_transaction_read_only" };
+
+	for (size_t i = 0; i < COUNT_OF(reported); i++) {
+		const char *value = PQparameterStatus(conn, reported[i]);
+		if (value != NULL && strcmp(value, "on") == 0)
+			return true;
+	}
+	return false;
 }
 
 static int
@@ -347,6 +441,7 @@ db_connect(struct db *db)
 		return -1;
 	if (send_setup(db) != 0 || read_setup(db) != 0)
 		return -1;
+	db->read_only = is_read_only(db->conn);
 	db->connected_at = clock_us();
 	db->generation++;
 	db->backoff = 0;
@@ -397,7 +492,7 @@ is_alive(struct db *db)
 {
 	struct pollfd fd = { .fd = PQsocket(db->conn), .events = POLLIN };
 
-	if (db->broken || PQstatus(db->conn) != CONNECTION_OK)
+	if (db->broken || PQstatus(db->conn) != CONNECTION_OK || is_read_only(db->conn) != db->read_only)
 		return false;
 	return db->first != NULL || poll(&fd, 1, 0) == 0;
 }
@@ -471,7 +566,7 @@ enqueue(struct db *db, enum item item, const struct db_statement *statement, con
 void
 db_begin(struct db *db, enum db_mode mode, const char *user_id, const char *request_id)
 {
-	static const int begin[] = { [DB_SNAPSHOT] = BEGIN_SNAPSHOT, [DB_READ_WRITE] = BEGIN_READ_WRITE };
+	static const int begin[] = { [DB_SNAPSHOT] = BEGIN_SNAPSHOT, [DB_READ_WRITE] = BEGIN };
 	static const int context[] = { [DB_READ_ONLY] = SET_READER, [DB_SNAPSHOT] = SET_USER, [DB_READ_WRITE] = SET_WRITER };
 	const struct db_param params[] = { DB_TEXT(user_id == NULL ? "" : user_id), DB_TEXT(request_id) };
 
@@ -500,6 +595,17 @@ field_or_empty(const PGresult *result, int field)
 	return value == NULL ? "" : value;
 }
 
+/* FATAL ends the session. The severity is a word of the server's language, but for a field that poolers leave out. */
+static bool
+is_fatal(const PGresult *result)
+{
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	if (severity == NULL)
+		severity = field_or_empty(result, PG_DIAG_SEVERITY);
+	return strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0;
+}
+
 static enum db_outcome
 outcome_of(const char *sqlstate)
 {
@@ -508,8 +614,7 @@ outcome_of(const char *sqlstate)
 		enum db_outcome outcome;
 	} outcomes[] = {
 		{ "40001", DB_RETRY }, { "40P01", DB_RETRY }, { "55P03", DB_TIMEOUT }, { "57014", DB_TIMEOUT },
-		{ "57P01", DB_LOST },  { "57P02", DB_LOST },  { "57P03", DB_LOST },  { "57P05", DB_LOST },
-		{ "25P03", DB_LOST },  { "25006", DB_LOST }, /* a standby: a failover has happened, connect anew */
+		{ "25006", DB_LOST }, /* a standby: a failover has happened, connect anew */
 	};
 
 	for (size_t i = 0; i < COUNT_OF(outcomes); i++)
@@ -527,7 +632,7 @@ note_error(struct db_reply *reply, PGresult *result)
 	snprintf(reply->error.sqlstate, sizeof(reply->error.sqlstate), "%s", field_or_empty(result, PG_DIAG_SQLSTATE));
 	reply->error.constraint = field_or_empty(result, PG_DIAG_CONSTRAINT_NAME);
 	reply->error.message = field_or_empty(result, PG_DIAG_MESSAGE_PRIMARY);
-	reply->outcome = outcome_of(reply->error.sqlstate);
+	reply->outcome = is_fatal(result) ? DB_LOST : outcome_of(reply->error.sqlstate);
 }
 
 /* Takes the first result of an item. -1: nothing that comes after it can be believed. */

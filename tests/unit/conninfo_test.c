@@ -52,6 +52,29 @@ static const struct {
 	{ "mysql://user:secret@host", "***" },
 };
 
+static void
+test_lists(void)
+{
+	char item[8];
+
+	is_int(conninfo_count(""), 0, "an empty list");
+	is_int(conninfo_count("a"), 1, "a list of one");
+	is_int(conninfo_count("a,b,/run/c"), 3, "a list of three");
+	is_int(conninfo_count("a,,b"), 0, "an empty item within");
+	is_int(conninfo_count("a,"), 0, "at the end");
+	is_int(conninfo_count(",a"), 0, "at the beginning");
+	conninfo_item("a,bc,d", 0, item, sizeof(item));
+	is_string(item, "a", "the first item");
+	conninfo_item("a,bc,d", 1, item, sizeof(item));
+	is_string(item, "bc", "the second");
+	conninfo_item("a,bc,d", 2, item, sizeof(item));
+	is_string(item, "d", "the last");
+	conninfo_item("", 1, item, sizeof(item));
+	is_string(item, "", "of an empty list, nothing");
+	conninfo_item("a,0123456789", 1, item, sizeof(item));
+	is_string(item, "0123456", "as far as it fits");
+}
+
 int
 main(void)
 {
@@ -67,5 +90,6 @@ main(void)
 	ok(!conninfo_valid("jobforge") && !conninfo_valid("password=a b") && !conninfo_valid("mysql://a"), "others");
 	ok(memcmp(out.data, "before ", 7) == 0, "what was in the buffer stays");
 	buffer_free(&out);
+	test_lists();
 	return done();
 }

@@ -25,12 +25,15 @@ from contextlib import contextmanager
 import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
 
+from pooler import PGBOUNCER, PgBouncer
+
 CLUSTER = os.environ.get("JOBFORGE_TEST_CLUSTER", "")
 BUILD = os.environ.get("JOBFORGE_TEST_BUILD", "")
 PLAIN_BUILD = os.environ.get("JOBFORGE_TEST_PLAIN_BUILD", "") or BUILD
 SOURCE = os.environ.get("JOBFORGE_TEST_SOURCE", "") or os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 SHARED = os.path.join(SOURCE, "..", "shared")
+POOLED = bool(PGBOUNCER) and bool(os.environ.get("JOBFORGE_TEST_POOLED"))
 
 PASSWORD = "correct horse 1"
 REQUEST_ID = re.compile(r"[0-9A-Za-z-]{8,64}")
@@ -344,17 +347,19 @@ class Stack:
     with Stack(api_workers=2) as stack: ...
 
     `conf` overrides keys of jobforged.conf, `nginx` variables of the nginx templates; `plain` takes the build without
-    sanitizers. nginx exempts loopback from its rates, so that only X-Forwarded-For meets them. nginx and jobforged have a session
-    each, as where they are installed: Linux shares processors out to sessions (sched(7), autogroup).
+    sanitizers, `pooled` puts PgBouncer before the database. nginx exempts loopback from its rates, so that only X-Forwarded-For
+    meets them. nginx and jobforged have a session each, as where they are installed: Linux shares processors out to sessions
+    (sched(7), autogroup).
     """
 
-    def __init__(self, plain=False, nginx=None, **conf):
+    def __init__(self, plain=False, nginx=None, pooled=POOLED, **conf):
         self.build = PLAIN_BUILD if plain else BUILD
         self.name = "jobforge_e2e_" + secrets.token_hex(6)
         self.dir = tempfile.mkdtemp(prefix="jf-", dir="/tmp")
         os.chmod(self.dir, 0o755)
+        self.pooler = PgBouncer(SOURCE, self.dir, parse_dsn(conninfo(self.name))) if pooled else None
         self.conf = {
-            "database": conninfo(self.name, "jobforge_app"),
+            "database": self.pooler.conninfo if pooled else conninfo(self.name, "jobforge_app"),
             "api_socket": self.path("api.sock"),
             "auth_socket": self.path("auth.sock"),
             "bulk_socket": self.path("bulk.sock"),
@@ -406,6 +411,8 @@ class Stack:
         self.write_keys()
         self.write_conf()
         self._certificate()
+        if self.pooler is not None:
+            self.pooler.start()
         self.start_jobforged()
         self.start_nginx()
         self.root = Client(self, base="")
@@ -447,6 +454,8 @@ class Stack:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+        if self.pooler is not None:
+            self.pooler.kill()
         if self.admin is not None:
             self.admin.close()
         try:
@@ -458,7 +467,7 @@ class Stack:
                 shutil.rmtree(self.dir, ignore_errors=True)
 
     def _show_logs(self):
-        for name in ("jobforged.log", "nginx.err"):
+        for name in ("jobforged.log", "nginx.err", "pgbouncer.log"):
             print(f"--- {name}\n" + self.read(name)[-4000:])
 
     def start_jobforged(self, *flags):
@@ -550,6 +559,8 @@ class Stack:
 
     def write_conf(self, **changes):
         self.conf.update(changes)
+        if self.pooler is not None:
+            self.pooler.configure(self.conf.get("statement_timeout", 4000))
         with open(self.path("jobforged.conf"), "w") as file:
             file.writelines(f"{key} = {value}\n" for key, value in self.conf.items() if value is not None)
 

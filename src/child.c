@@ -201,13 +201,20 @@ child_write(int descriptor, const void *data, size_t len)
 	return 0;
 }
 
+/* Reads to the end, keeping what fits: a program whose output nobody takes any more would be ended by that. */
 static void
 read_output(int descriptor, char *output, size_t size)
 {
+	char rest[512];
 	size_t len = 0;
-	ssize_t got;
-	while (len + 1 < size && ((got = read(descriptor, output + len, size - 1 - len)) > 0 || (got < 0 && errno == EINTR)))
-		len += got > 0 ? (size_t)got : 0;
+	for (;;) {
+		bool full = len + 1 >= size;
+		ssize_t got = full ? read(descriptor, rest, sizeof(rest)) : read(descriptor, output + len, size - 1 - len);
+		if (got == 0 || (got < 0 && errno != EINTR))
+			break;
+		if (got > 0 && !full)
+			len += (size_t)got;
+	}
 	output[len] = '\0';
 }
 

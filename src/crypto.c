@@ -23,11 +23,18 @@ crypto_random(void *out, size_t len)
 	}
 }
 
+/* For the results of libcrypto, none of which may be other than 1. */
+static void
+require_success(int result)
+{
+	if (result != 1)
+		log_fatal("crypto", "SHA-256 failed");
+}
+
 void
 crypto_sha256(uint8_t out[SHA256_BYTES], const void *data, size_t len)
 {
-	if (EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) != 1)
-		log_fatal("crypto", "SHA-256 failed");
+	require_success(EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL));
 }
 
 /* An EVP_MD_CTX under a name of our own: there is nothing to add to it. */
@@ -41,23 +48,20 @@ struct crypto_hash *
 crypto_hash_new(void)
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	if (context == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
-		log_fatal("crypto", "SHA-256 failed");
+	require_success(context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1);
 	return (struct crypto_hash *)context;
 }
 
 void
 crypto_hash_add(struct crypto_hash *hash, const void *data, size_t len)
 {
-	if (EVP_DigestUpdate(context_of(hash), data, len) != 1)
-		log_fatal("crypto", "SHA-256 failed");
+	require_success(EVP_DigestUpdate(context_of(hash), data, len));
 }
 
 void
 crypto_hash_end(struct crypto_hash *hash, uint8_t out[SHA256_BYTES])
 {
-	if (EVP_DigestFinal_ex(context_of(hash), out, NULL) != 1)
-		log_fatal("crypto", "SHA-256 failed");
+	require_success(EVP_DigestFinal_ex(context_of(hash), out, NULL));
 	EVP_MD_CTX_free(context_of(hash));
 }
 

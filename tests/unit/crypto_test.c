@@ -1,8 +1,13 @@
+#include <errno.h>
+#include <openssl/provider.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 
 #include "crypto.h"
 #include "encode.h"
+#include "fault.h"
+#include "log.h"
 #include "tap.h"
 
 static void
@@ -133,9 +138,63 @@ test_equal_and_wipe(void)
 	is_bytes(a, sizeof(a), b, sizeof(b), "wiped memory is zero");
 }
 
+/* Each in a process of its own, which may not live to its end: with no digest, or no source of random bytes. */
+static void
+hash_at_once(void *ignored)
+{
+	uint8_t hash[SHA256_BYTES];
+	(void)ignored;
+	OSSL_PROVIDER_load(NULL, "null");
+	crypto_sha256(hash, "", 0);
+}
+
+static void
+hash_in_pieces(void *ignored)
+{
+	(void)ignored;
+	OSSL_PROVIDER_load(NULL, "null");
+	crypto_hash_new();
+}
+
+static void
+authenticate(void *ignored)
+{
+	uint8_t mac[SHA256_BYTES];
+	(void)ignored;
+	OSSL_PROVIDER_load(NULL, "null");
+	crypto_hmac_sha256(mac, SLICE("key"), "", 0);
+}
+
+static void
+take_random(void *ignored)
+{
+	uint8_t bytes[16];
+	(void)ignored;
+	if (fault_refuse(SYS_getrandom, ENOSYS))
+		crypto_random(bytes, sizeof(bytes));
+}
+
+/* Before libcrypto has been used at all: it keeps what it has found. */
+static void
+test_machine_in_trouble(void)
+{
+	static const struct {
+		void (*run)(void *);
+		const char *said;
+	} cases[] = { { hash_at_once, "SHA-256 failed" }, { hash_in_pieces, "SHA-256 failed" }, { authenticate, "HMAC failed" },
+		{ take_random, "no random bytes: " } };
+	char said[1024];
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		is_int(run_child(cases[i].run, NULL, said, sizeof(said)), LOG_FATAL_STATUS, "no result is never taken for one");
+		ok(strstr(said, cases[i].said) != NULL, "\"%s\": %s", cases[i].said, said);
+	}
+}
+
 int
 main(void)
 {
+	test_machine_in_trouble();
 	test_sha256();
 	test_sha256_in_pieces();
 	test_hmac();

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "log.h"
 #include "markdown.h"
 #include "tap.h"
@@ -365,6 +367,40 @@ test_nothing_left(int descriptors)
 	is_int(count_descriptors(), descriptors, "nor a descriptor");
 }
 
+/* A call that fails, and whether the text is shown as it is all the same. */
+struct trouble {
+	const char *name;
+	long call;
+	int error;
+};
+
+static void
+convert_in_trouble(void *argument)
+{
+	const struct trouble *trouble = argument;
+	struct buffer out = { 0 };
+
+	buffer_reserve(&out, LARGEST); /* what comes after needs no memory */
+	if (!fault_refuse(trouble->call, trouble->error) || markdown_to_html(&out, SLICE("*a*\n")) ||
+	    !slice_is((struct slice){ out.data, out.len }, "<pre>\n*a*\n</pre>\n"))
+		_exit(1);
+}
+
+static void
+test_machine_in_trouble(void)
+{
+	static const struct trouble troubles[] = {
+		{ "no pipe", SYS_pipe2, EMFILE }, { "no process", SYS_clone, EAGAIN }, { "no time limit", SYS_setitimer, EINVAL },
+		{ "no limit", SYS_prlimit64, EPERM }, { "no reading", SYS_read, EIO }, { "no writing", SYS_write, EIO },
+		{ "no waiting", SYS_wait4, ECHILD },
+	};
+	char said[1024];
+
+	for (size_t i = 0; i < COUNT_OF(troubles); i++)
+		is_int(run_child(convert_in_trouble, (void *)(uintptr_t)&troubles[i], said, sizeof(said)), 0, "%s, but the text: %s",
+		    troubles[i].name, said);
+}
+
 int
 main(void)
 {
@@ -386,6 +422,7 @@ main(void)
 	test_plain_text();
 	test_long_output();
 	test_no_descriptors();
+	test_machine_in_trouble();
 	test_nothing_left(descriptors);
 	regfree(&tag);
 	return done();

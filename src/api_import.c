@@ -336,7 +336,7 @@ refuse_batch(struct import *import, const struct db_reply *reply)
 
 	if (reply->outcome != DB_REFUSED)
 		return import->status = endpoint_refuse(call, reply);
-	enum problem problem = problem_of_error(&reply->error, &call->faults);
+	enum problem problem = problem_of_error(&reply->error, &call->faults, call->service->troubles);
 	bool named = problem == PROBLEM_VALIDATION || problem == PROBLEM_PHASE_ORDER;
 	return refuse(import, problem,
 	    !named ? problem_detail_of_error(&reply->error, problem, &call->faults)

@@ -27,7 +27,8 @@ struct conf {
 	int api_workers;           /* 1..512; default 4 */
 	int auth_workers;          /* 1..64; default 2 */
 	int bulk_workers;          /* 1..64; default 2 */
-	int worker_connections;    /* kept FastCGI connections per worker, 1..4096, default 256 */
+	int worker_connections;    /* kept FastCGI connections per worker, 1..65536, default 4096 */
+	int queue_timeout;         /* milliseconds that a request may have waited, 10..4500, default 3000 */
 	int drain_timeout;         /* seconds that a stopping worker may take, 1..3600, default 30 */
 	char *pid_file;            /* empty: none */
 

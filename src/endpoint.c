@@ -8,10 +8,17 @@
 #include "request.h"
 #include "response.h"
 #include "row.h"
+#include "trouble.h"
 
 enum { ATTEMPTS = 3 };
 
 const char *const endpoint_pool_names[POOL_COUNT] = { [POOL_API] = "api", [POOL_AUTH] = "auth", [POOL_BULK] = "bulk" };
+
+bool
+endpoint_is_patient(const struct endpoint *endpoint)
+{
+	return endpoint->pool == POOL_BULK || (endpoint->pool == POOL_API && endpoint->access == ACCESS_ANYONE);
+}
 
 int
 endpoint_problem(struct call *call, enum problem problem, const char *detail)
@@ -37,7 +44,7 @@ endpoint_refuse(struct call *call, const struct db_reply *reply)
 
 	switch (reply->outcome) {
 	case DB_REFUSED:
-		problem = problem_of_error(&reply->error, &call->faults);
+		problem = problem_of_error(&reply->error, &call->faults, call->service->troubles);
 		return endpoint_problem(call, problem, problem_detail_of_error(&reply->error, problem, &call->faults));
 	case DB_LOST:
 		/* No message at all: nothing was sent. */
@@ -78,6 +85,14 @@ is_worth_another(const struct db_reply *reply, enum db_mode mode)
 	return reply->outcome == DB_RETRY || (reply->outcome == DB_LOST && mode == DB_READ_ONLY && !reply->late);
 }
 
+/* The database has room for what is written, and for the locks of that. */
+static void
+note_written(struct troubles *troubles)
+{
+	trouble_passed(troubles, TROUBLE_DISK);
+	trouble_passed(troubles, TROUBLE_RESOURCES);
+}
+
 struct db_reply
 endpoint_transact(struct call *call, enum db_mode mode, const struct step steps[], int count)
 {
@@ -90,6 +105,8 @@ endpoint_transact(struct call *call, enum db_mode mode, const struct step steps[
 		if (!is_worth_another(&reply, mode))
 			break;
 	}
+	if (reply.outcome == DB_OK && mode == DB_READ_WRITE)
+		note_written(call->service->troubles);
 	return reply;
 }
 

@@ -24,6 +24,7 @@ struct request;
 struct response;
 struct step;
 struct token_cache;
+struct troubles;
 struct call;
 
 #define API "/api/v1"
@@ -99,6 +100,7 @@ struct service {
 	struct token_policy token_policy;
 	struct db *db;
 	const struct meter *meter;
+	struct troubles *troubles; /* NULL: nothing is told */
 	enum pool pool;
 	const struct endpoint *endpoints; /* all rows; one without a path ends it */
 };
@@ -129,6 +131,10 @@ struct call {
 	void *state;              /* of whoever goes on */
 	bool waiting;             /* the rest is for endpoint_resume() to do */
 };
+
+/* Whether its requests may wait for a worker as long as they like: exports and imports, which take their time, and what tells how
+ * the service is. */
+bool endpoint_is_patient(const struct endpoint *endpoint);
 
 /* Checks the arguments, runs the row, fills the response; returns the status. When the call is then `waiting`, it does so in
  * endpoint_resume(), after the ticket is done. */

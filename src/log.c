@@ -23,6 +23,13 @@ static const char *const level_names[] = {
 
 static enum log_level lowest_level = LOG_LEVEL_INFO;
 
+/* What could not be written: the first line that can be tells of it. */
+static struct {
+	long long lines;
+	int reason; /* errno(3) */
+	bool torn;  /* the log ends within a line */
+} lost;
+
 void
 log_set_level(enum log_level level)
 {
@@ -88,16 +95,21 @@ put_time(struct buffer *line)
 	    utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000);
 }
 
+static void
+put_head(struct buffer *line, enum log_level level, const char *event)
+{
+	put_time(line);
+	buffer_printf(line, ",\"level\":\"%s\",\"pid\":%ld,\"event\":", level_names[level], (long)getpid());
+	log_quote(line, event, strnlen(event, EVENT_MAX));
+}
+
 /* A line below the level stays empty, and an empty line takes no fields and is not written. */
 void
 log_begin(struct buffer *line, enum log_level level, const char *event)
 {
 	buffer_clear(line);
-	if (!log_enabled(level))
-		return;
-	put_time(line);
-	buffer_printf(line, ",\"level\":\"%s\",\"pid\":%ld,\"event\":", level_names[level], (long)getpid());
-	log_quote(line, event, strnlen(event, EVENT_MAX));
+	if (log_enabled(level))
+		put_head(line, level, event);
 }
 
 static void
@@ -126,19 +138,57 @@ log_field_number(struct buffer *line, const char *name, long long value)
 	buffer_printf(line, "%lld", value);
 }
 
-/* One write(2) takes the whole line; only a signal can leave a rest. A log that cannot be written stops nobody. */
-static void
-write_line(const char *data, size_t len)
+/* One write(2) takes whole lines; only a signal, or the last bytes of a disk, can leave a rest. Returns how much was written. */
+static size_t
+write_all(const char *data, size_t len)
 {
-	while (len > 0) {
-		ssize_t written = write(STDERR_FILENO, data, len);
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t written = write(STDERR_FILENO, data + done, len - done);
 		if (written < 0 && errno == EINTR)
 			continue;
 		if (written <= 0)
-			return;
-		data += written;
-		len -= (size_t)written;
+			break;
+		done += (size_t)written;
 	}
+	if (done < len)
+		lost.reason = errno;
+	if (done > 0)
+		lost.torn = data[done - 1] != '\n';
+	return done;
+}
+
+/* Tells of the lines that are lost. Whether the log can be written. */
+static bool
+tell_lost(void)
+{
+	char space[512];
+	struct buffer line = { .data = space, .capacity = sizeof(space) };
+
+	if (lost.lines == 0)
+		return true;
+	if (lost.torn)
+		buffer_putc(&line, '\n');
+	put_head(&line, LOG_LEVEL_ERROR, "log");
+	log_field(&line, "message", SLICE("lines are lost: the log could not be written"));
+	log_field(&line, "reason", slice_of(strerror(lost.reason)));
+	log_field_number(&line, "lines", lost.lines);
+	BUFFER_LITERAL(&line, "}\n");
+	if (write_all(line.data, line.len) < line.len)
+		return false;
+	lost.lines = 0;
+	return true;
+}
+
+/* A log that cannot be written stops nobody. */
+static void
+write_lines(const char *data, size_t len)
+{
+	size_t done = tell_lost() ? write_all(data, len) : 0;
+
+	for (; done < len; done++)
+		lost.lines += data[done] == '\n';
 }
 
 void
@@ -148,7 +198,7 @@ log_end(struct buffer *line)
 		return;
 	BUFFER_LITERAL(line, "}\n");
 	int saved_errno = errno;
-	write_line(line->data, line->len);
+	write_lines(line->data, line->len);
 	errno = saved_errno;
 	buffer_clear(line);
 }
@@ -169,7 +219,7 @@ void
 log_flush(struct buffer *held)
 {
 	if (held->len > 0)
-		write_line(held->data, held->len);
+		write_lines(held->data, held->len);
 	buffer_clear(held);
 }
 

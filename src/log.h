@@ -1,6 +1,7 @@
 /*
  * The log: one JSON object a line, written to standard error, whole lines with each write(2), so that lines of several
- * processes never mix. Never log a token, a password, a body or a row.
+ * processes never mix. Never log a token, a password, a body or a row. While it cannot be written, as on a full disk, nothing
+ * waits; each process then tells in the first line that it can write how many it has lost.
  */
 #ifndef JOBFORGE_LOG_H
 #define JOBFORGE_LOG_H

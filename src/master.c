@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include "notify.h"
 #include "refusals.h"
 #include "token.h"
+#include "trouble.h"
 #include "worker.h"
 
 enum {
@@ -52,6 +54,7 @@ struct master {
 	struct child children[MAX_CHILDREN];
 	atomic_bool *ready; /* one a child, shared with it */
 	struct metrics *metrics;
+	struct troubles *troubles;
 	unsigned generation;
 	bool retiring; /* an older generation waits for the current one to be ready */
 	int64_t retire_by;
@@ -137,7 +140,7 @@ static NORETURN void
 become_worker(const struct master *master, pid_t self, enum pool pool, int place)
 {
 	const struct worker worker = { .conf = &master->conf, .pool = pool, .master = self, .listener = master->listeners[pool],
-		.ready = &master->ready[place], .metrics = master->metrics, .place = place };
+		.ready = &master->ready[place], .metrics = master->metrics, .place = place, .troubles = master->troubles };
 
 	exit(drop_privileges(master->conf.user) != 0 ? 1 : worker_run(&worker));
 }
@@ -523,7 +526,8 @@ watch(struct master *master)
 	for (size_t i = 0; i < COUNT_OF(signals); i++)
 		sigaddset(&set, signals[i]);
 	sigprocmask(SIG_SETMASK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN); /* the reader of the log may go away */
+	signal(SIGPIPE, SIG_IGN); /* the reader of the log may go away, */
+	signal(SIGXFSZ, SIG_IGN); /* and its file reach a limit */
 	while (!master->stopping || count_children(master) > 0) {
 		start_missing(master);
 		retire_old(master);
@@ -542,14 +546,28 @@ make_master(void)
 	struct master *master = calloc(1, sizeof(*master));
 	void *shared = mmap(NULL, MAX_CHILDREN * sizeof(atomic_bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct metrics *metrics = metrics_new(MAX_CHILDREN);
+	struct troubles *troubles = troubles_new();
 
-	if (master == NULL || shared == MAP_FAILED || metrics == NULL) {
+	if (master == NULL || shared == MAP_FAILED || metrics == NULL || troubles == NULL) {
 		log_write(LOG_LEVEL_ERROR, "memory", "out of memory for the master");
 		exit(70);
 	}
 	master->ready = shared;
 	master->metrics = metrics;
+	master->troubles = troubles;
 	return master;
+}
+
+/* As many descriptors as this process may have: each connection to a worker takes one. */
+static void
+raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
 }
 
 int
@@ -561,6 +579,7 @@ master_run(struct conf *conf, const struct master_source *source)
 	master->conf = *conf;
 	*conf = (struct conf){ 0 };
 	master->source = source;
+	raise_descriptors();
 	handover_begin(master->program, sizeof(master->program));
 	note_configuration(master);
 	refusals_begin(master->metrics, master->conf.refusals_log);
@@ -580,6 +599,7 @@ master_run(struct conf *conf, const struct master_source *source)
 	conf_free(&master->conf);
 	munmap(master->ready, MAX_CHILDREN * sizeof(atomic_bool));
 	metrics_free(master->metrics);
+	troubles_free(master->troubles);
 	free(master);
 	return status == 0 ? 0 : 1;
 }

@@ -213,6 +213,7 @@ gather_problems(bool possible[PROBLEM_COUNT], const struct endpoint *endpoint)
 	add(possible, body, PROBLEM_VALIDATION);
 	add(possible, true, PROBLEM_INTERNAL);
 	add(possible, true, PROBLEM_UNAVAILABLE);
+	add(possible, !endpoint_is_patient(endpoint), PROBLEM_OVERLOADED);
 }
 
 static void

@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "db.h"
 #include "log.h"
+#include "trouble.h"
 
 static const struct problem_kind kinds[PROBLEM_COUNT] = {
 	[PROBLEM_BAD_REQUEST] = { 400, "bad-request", "Bad request", "The request is not well-formed." },
@@ -47,6 +48,8 @@ static const struct problem_kind kinds[PROBLEM_COUNT] = {
 	[PROBLEM_INTERNAL] = { 500, "internal", "Internal error", "Something went wrong here; the log has the details." },
 	[PROBLEM_UNAVAILABLE] = { 503, "unavailable", "Not available",
 	    "The database does not answer. Nothing has changed; try again." },
+	[PROBLEM_OVERLOADED] = { 503, "overloaded", "Overloaded",
+	    "There is more to do than can be done in time. Nothing has changed; try again." },
 };
 
 /* What a constraint's violation means to the client; a constraint that is not here is our own fault. */
@@ -89,8 +92,10 @@ static const struct {
 	{ "22008", PROBLEM_BAD_QUERY },
 	{ "22009", PROBLEM_BAD_QUERY },
 	{ "53100", PROBLEM_UNAVAILABLE }, /* disk full */
-	{ "53200", PROBLEM_UNAVAILABLE }, /* out of memory */
+	{ "53200", PROBLEM_UNAVAILABLE }, /* out of memory, or of room for locks */
 	{ "53300", PROBLEM_UNAVAILABLE }, /* too many connections */
+	{ "53400", PROBLEM_UNAVAILABLE }, /* a limit of the configuration, as that of temporary files */
+	{ "58030", PROBLEM_UNAVAILABLE }, /* reading or writing failed */
 	{ "54000", PROBLEM_VALIDATION },  /* a text beyond a limit of the server */
 };
 
@@ -173,15 +178,26 @@ problem_detail_of_error(const struct db_error *error, enum problem problem, cons
 	    limit->allowed, limit->name, limit->used);
 }
 
+static void
+note_trouble(const struct db_error *error, struct troubles *troubles)
+{
+	bool disk = strcmp(error->sqlstate, "53100") == 0 || strcmp(error->sqlstate, "58030") == 0;
+
+	trouble_note(troubles, disk ? TROUBLE_DISK : TROUBLE_RESOURCES, "the database refuses with SQLSTATE %s: %s",
+	    error->sqlstate, error->message);
+}
+
 enum problem
-problem_of_error(const struct db_error *error, struct faults *faults)
+problem_of_error(const struct db_error *error, struct faults *faults, struct troubles *troubles)
 {
 	enum problem problem =
 	    error->constraint[0] != '\0' ? problem_of_constraint(error, faults) : problem_of_state(error);
 
 	if (problem == PROBLEM_PLAN_LIMIT)
 		read_limit(error->message, faults);
-	if (problem == PROBLEM_INTERNAL || problem == PROBLEM_UNAVAILABLE)
+	if (problem == PROBLEM_UNAVAILABLE)
+		note_trouble(error, troubles);
+	if (problem == PROBLEM_INTERNAL)
 		log_write(LOG_LEVEL_ERROR, "database", "SQLSTATE %s constraint \"%s\": %s", error->sqlstate,
 		    error->constraint, error->message);
 	return problem;

@@ -9,6 +9,7 @@
 
 struct arena;
 struct db_error;
+struct troubles;
 
 enum problem {
 	PROBLEM_BAD_REQUEST,
@@ -38,6 +39,7 @@ enum problem {
 	PROBLEM_TOO_MANY_ATTEMPTS,
 	PROBLEM_INTERNAL,
 	PROBLEM_UNAVAILABLE,
+	PROBLEM_OVERLOADED,
 	PROBLEM_COUNT
 };
 
@@ -80,8 +82,9 @@ void faults_init(struct faults *faults, struct arena *arena);
 void faults_add(struct faults *faults, const char *pointer, const char *detail_format, ...) PRINTF_LIKE(3, 4);
 
 /* The problem that a refusal of the database is. Constraints that a body can violate add to `faults` and give
- * PROBLEM_VALIDATION; PROBLEM_PLAN_LIMIT sets its limit. PROBLEM_INTERNAL for what should never happen; it is logged here. */
-enum problem problem_of_error(const struct db_error *error, struct faults *faults);
+ * PROBLEM_VALIDATION; PROBLEM_PLAN_LIMIT sets its limit. PROBLEM_INTERNAL for what should never happen, which is logged here, and
+ * PROBLEM_UNAVAILABLE for what the database has none left of, which `troubles` tells of. */
+enum problem problem_of_error(const struct db_error *error, struct faults *faults, struct troubles *troubles);
 
 /* What to say of that problem to the client, where the database knows more than the kind; NULL: nothing. */
 const char *problem_detail_of_error(const struct db_error *error, enum problem problem, const struct faults *faults);

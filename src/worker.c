@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,11 +27,25 @@
 #include "schema.h"
 #include "token.h"
 #include "tokencache.h"
+#include "trouble.h"
 
 static_assert((int)POOL_COUNT == METRICS_POOLS && (int)API_MAX_ENDPOINTS + (int)HTTP_OTHER < METRICS_ROUTES,
     "the metrics have room for all");
 
-enum { MAX_EVENTS = 64, PEER_TIMEOUT = 5000, IDLE_CHECK = 250, BACKGROUND_NICE = 5, STALE_AFTER = 50000, IN_HAND = 16 };
+enum { PEER_TIMEOUT = 5000, IDLE_CHECK = 250, BACKGROUND_NICE = 5, STALE_AFTER = 50000, IN_HAND = 16 };
+
+/*
+ * Events that are taken at once: as many requests as there is room for, and the database, the signals, the listening socket. What
+ * epoll_wait(2) gives goes to the end of its queue and what it does not give stays in front: who is given more than he can
+ * take makes those wait longest who came first.
+ */
+enum { OTHER_EVENTS = 3, MAX_EVENTS = IN_HAND + OTHER_EVENTS };
+
+/*
+ * A request that has waited longer than queue_timeout is not worth the work any more: whoever sent it gives up soon. When for some
+ * time none has been prompt, the queue does not come from a burst, and waiting helps nobody: less of it is allowed.
+ */
+enum { PROMPT = 100000, STANDING = 1000000, STANDING_SHARE = 4 };
 
 /* A request in hand. */
 struct slot {
@@ -56,15 +71,42 @@ struct loop {
 	int epoll;
 	int signals; /* signalfd(2): SIGTERM is an event among the others */
 	int connections;
-	bool full; /* no more connections for now */
+	int most_connections;
+	int spare;         /* a descriptor that is given up for a connection when there is none else; -1: it has been */
+	int64_t late_since; /* microseconds, monotonic: all since then have waited; 0: the last has not */
+	bool full;         /* no more connections for now */
 	bool listening;
 	bool stopping;
 };
 
 /* ---- one request ---- */
 
+/* Whether the request has waited too long. */
+static bool
+is_overdue(struct loop *loop, const struct request *request)
+{
+	int64_t limit = (int64_t)loop->worker->conf->queue_timeout * 1000;
+	int64_t now = clock_us();
+
+	if (request->queued_us <= PROMPT)
+		loop->late_since = 0;
+	else if (loop->late_since == 0)
+		loop->late_since = now;
+	if (loop->late_since != 0 && now - loop->late_since > STANDING)
+		limit /= STANDING_SHARE;
+	return request->queued_us > limit;
+}
+
 static int
-answer(struct call *call)
+refuse_overdue(struct call *call)
+{
+	trouble_note(call->service->troubles, TROUBLE_OVERLOAD, "a request of the %s pool has waited for %lld ms and is refused",
+	    endpoint_pool_names[call->service->pool], (long long)call->request->queued_us / 1000);
+	return response_problem(call->response, call->request, PROBLEM_OVERLOADED, NULL, NULL);
+}
+
+static int
+answer(struct loop *loop, struct call *call)
 {
 	int status = route_find(call);
 
@@ -72,6 +114,9 @@ answer(struct call *call)
 		return status;
 	if (call->endpoint->pool != call->service->pool)
 		return response_problem(call->response, call->request, PROBLEM_MISDIRECTED, NULL, NULL);
+	if (is_overdue(loop, call->request) && !endpoint_is_patient(call->endpoint))
+		return refuse_overdue(call);
+	trouble_passed(loop->service.troubles, TROUBLE_OVERLOAD);
 	int64_t start = clock_us();
 	status = auth_check(call);
 	call->authenticated_us = clock_us() - start;
@@ -138,6 +183,13 @@ send_answer(struct loop *loop, struct slot *slot)
 /* ---- connections ---- */
 
 static void
+keep_spare(struct loop *loop)
+{
+	if (loop->spare < 0)
+		loop->spare = fcntl(loop->epoll, F_DUPFD_CLOEXEC, 0);
+}
+
+static void
 listen_more(struct loop *loop, bool on)
 {
 	/* Exclusive: a new connection wakes one idle worker, not all. */
@@ -154,7 +206,8 @@ close_connection(struct loop *loop, struct fcgi *conn)
 {
 	fcgi_close(conn); /* which takes it out of the epoll set */
 	loop->connections--;
-	loop->full = false;
+	keep_spare(loop);
+	loop->full = loop->spare < 0;
 }
 
 static void
@@ -176,7 +229,7 @@ finish(struct loop *loop, struct slot *slot)
 	slot->conn = NULL;
 	loop->in_hand--;
 	meter_end(loop->service.meter);
-	if (kept != 0 || slot->gone)
+	if (kept != 0 || slot->gone || loop->spare < 0)
 		close_connection(loop, conn);
 	else if (slot->parked)
 		watch(loop, conn, true);
@@ -202,7 +255,7 @@ begin(struct loop *loop, struct slot *slot, struct fcgi *conn)
 	response_reset(&slot->response);
 	request_read(&slot->request, conn, slot->arena, loop->worker->pool == POOL_BULK);
 	meter_begin(loop->service.meter, slot->request.queued_us);
-	answer(&slot->call);
+	answer(loop, &slot->call);
 	if (!slot->call.waiting)
 		finish(loop, slot);
 }
@@ -281,26 +334,56 @@ handle_database(struct loop *loop)
 		db_ready(loop->service.db);
 }
 
-static void
+static int
+accept_connection(const struct loop *loop)
+{
+	return accept4(loop->worker->listener, NULL, NULL, SOCK_CLOEXEC);
+}
+
+/* Takes one connection more than there are descriptors for, which serves one request, so that nobody waits in vain. */
+static int
+accept_last(struct loop *loop)
+{
+	trouble_note(loop->service.troubles, TROUBLE_DESCRIPTORS, "cannot accept a connection beside %d others: %s",
+	    loop->connections, strerror(errno));
+	loop->full = true;
+	if (loop->spare < 0)
+		return -1;
+	close(loop->spare);
+	loop->spare = -1;
+	return accept_connection(loop);
+}
+
+/* Whether there was one. */
+static bool
 open_connection(struct loop *loop)
 {
-	int fd = accept4(loop->worker->listener, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept_connection(loop);
 
-	if (fd < 0) {
-		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-			/* Out of descriptors, mostly: stop listening for a moment instead of spinning. */
-			log_write(LOG_LEVEL_ERROR, "accept", "cannot accept a connection: %s", strerror(errno));
-			loop->full = true;
-		}
-		return;
-	}
+	if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		fd = accept_last(loop);
+	else if (fd >= 0)
+		trouble_passed(loop->service.troubles, TROUBLE_DESCRIPTORS);
+	if (fd < 0)
+		return false;
 	struct fcgi *conn = fcgi_open(fd, PEER_TIMEOUT);
 	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = conn };
 	loop->connections++;
 	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
 		close_connection(loop, conn);
-	else
-		loop->full = loop->connections >= loop->worker->conf->worker_connections;
+	else if (!loop->full)
+		loop->full = loop->connections >= loop->most_connections;
+	return true;
+}
+
+/* One, or what there is when no worker has time for it: it then waits its turn behind those that came before. */
+static void
+open_connections(struct loop *loop)
+{
+	int most = metrics_has_idle(loop->worker->metrics, (int)loop->worker->pool) ? 1 : IN_HAND;
+
+	while (most-- > 0 && !loop->full && open_connection(loop))
+		continue;
 }
 
 /*
@@ -317,7 +400,7 @@ share_listening(struct loop *loop)
 	meter_accepts(loop->service.meter, may);
 	listen_more(loop, may && (loop->in_hand == 0 || !metrics_has_idle(loop->worker->metrics, (int)loop->worker->pool)));
 	if (was && !loop->listening && may)
-		open_connection(loop);
+		(void)open_connection(loop);
 }
 
 /*
@@ -349,7 +432,7 @@ handle_events(struct loop *loop, const struct epoll_event events[], int count)
 	}
 	go_on(loop);
 	if (waiting)
-		open_connection(loop);
+		open_connections(loop);
 }
 
 /* ---- the loop ---- */
@@ -361,7 +444,7 @@ handle_events(struct loop *loop, const struct epoll_event events[], int count)
 static int
 take_signals(void)
 {
-	static const int ignored[] = { SIGPIPE, SIGHUP, SIGUSR1, SIGINT }; /* SIGINT of a Ctrl-C is for the master to act on */
+	static const int ignored[] = { SIGPIPE, SIGXFSZ, SIGHUP, SIGUSR1, SIGINT }; /* SIGINT of a Ctrl-C is for the master to act on */
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	sigset_t stop;
 
@@ -394,7 +477,8 @@ run_loop(struct loop *loop)
 		share_listening(loop);
 		watch_database(loop);
 		int patience = db_patience(loop->service.db);
-		int count = epoll_wait(loop->epoll, events, MAX_EVENTS, patience < 0 || patience > IDLE_CHECK ? IDLE_CHECK : patience);
+		int count = epoll_wait(loop->epoll, events, IN_HAND - loop->in_hand + OTHER_EVENTS,
+		    patience < 0 || patience > IDLE_CHECK ? IDLE_CHECK : patience);
 		handle_events(loop, events, count);
 		if (patience == 0)
 			db_receive(loop->service.db);
@@ -402,7 +486,8 @@ run_loop(struct loop *loop)
 			/* Idle: find a lost database again, or renew an old connection, before a request needs it. */
 			db_ready(loop->service.db);
 			minute_record(&loop->service, loop->slots[0].arena);
-			loop->full = loop->connections >= loop->worker->conf->worker_connections;
+			keep_spare(loop);
+			loop->full = loop->connections >= loop->most_connections || loop->spare < 0;
 		}
 	}
 	make_room(loop, 0);
@@ -467,6 +552,10 @@ worker_run(const struct worker *worker)
 	for (int i = 0; i < IN_HAND; i++)
 		loop.slots[i].arena = arena_new();
 	loop.epoll = epoll_create1(EPOLL_CLOEXEC);
+	loop.spare = -1;
+	keep_spare(&loop);
+	loop.service.troubles = worker->troubles;
+	loop.most_connections = worker->conf->worker_connections;
 	db_ready(loop.service.db);
 	atomic_store(worker->ready, true);
 	run_loop(&loop);

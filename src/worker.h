@@ -16,6 +16,7 @@ struct conf;
 struct meter;
 struct metrics;
 struct token_keys;
+struct troubles;
 
 struct worker {
 	const struct conf *conf;
@@ -23,6 +24,7 @@ struct worker {
 	pid_t master;
 	int listener;        /* non-blocking, shared with the other workers of the pool */
 	struct metrics *metrics;
+	struct troubles *troubles;
 	int place;           /* among all workers, its own as long as it lives */
 	atomic_bool *ready;  /* in memory shared with the master: set when requests are taken */
 };

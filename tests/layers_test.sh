@@ -6,7 +6,7 @@ src=${srcdir:-.}/src
 exec awk '
 BEGIN {
 	# Lowest first; a name that ends in "*" stands for all that begin so.
-	layer("base", "base arena buffer clock log utf8")
+	layer("base", "base arena buffer clock log trouble utf8")
 	layer("leaf", "certificate child conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
 	    "jsonstream markdown metrics notify password record refusals schema token tokencache writer")
 	layer("request", "arguments auth create endpoint field fieldschema list openapi openapi_* problem request " \

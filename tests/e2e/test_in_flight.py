@@ -167,7 +167,9 @@ def test_requests_go_to_idle_workers():
         user = stack.user()
         stack.hang_up()
         with held(stack) as release:
-            with asked([lambda: user.get("/resumes") for _ in range(3)]) as answers:
+            # One after another: of connections that come at the same moment one worker may take two.
+            later = [lambda number=number: time.sleep(number * 0.3) or user.get("/resumes") for number in range(3)]
+            with asked(later) as answers:
                 wait_for(lambda: stack.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'",
                                            stack.name)[0][0] == 3, 10, "a read that waits in each of three workers")
                 release()

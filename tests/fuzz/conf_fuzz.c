@@ -81,7 +81,7 @@ check_conf(struct slice text)
 	HOLDS(conf.connect_timeout >= 1 && conf.connect_timeout <= 10000);
 	HOLDS(conf.statement_timeout >= 100 && conf.statement_timeout <= 4500);
 	HOLDS(conf.api_workers >= 1 && conf.api_workers <= 512 && conf.auth_workers >= 1 && conf.auth_workers <= 64);
-	HOLDS(conf.worker_connections >= 1 && conf.worker_connections <= 4096);
+	HOLDS(conf.worker_connections >= 1 && conf.worker_connections <= 65536);
 	HOLDS(conf.access_token_lifetime >= 10 && conf.access_token_lifetime <= 86400);
 	HOLDS(conf.bcrypt_cost >= 4 && conf.bcrypt_cost <= 16);
 	HOLDS(conf.database != NULL && conf.api_socket != NULL && conf.token_keys != NULL && conf.user != NULL);

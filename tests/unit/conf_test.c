@@ -89,7 +89,7 @@ test_order(const struct place *place)
 	setenv("JOBFORGE_LOGIN_ATTEMPTS", "61", 1);
 	setenv("JOBFORGE_NO_SUCH_KEY", "1", 1);
 	is_int(conf_load(&conf, place->file, flags, 2, error, sizeof(error)), 0, "all four sources load");
-	is_int(conf.worker_connections, 256, "the default stands where nothing else is said");
+	is_int(conf.worker_connections, 4096, "the default stands where nothing else is said");
 	is_int(conf.api_workers, 5, "the file beats the default");
 	is_int(conf.auth_workers, 60, "the environment beats the file");
 	is_int(conf.login_attempts, 71, "the last flag beats the environment");

@@ -1,7 +1,9 @@
 #include <fcntl.h>
+#include <signal.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -211,6 +213,43 @@ write_to_full_disk(void *argument)
 	log_write(LOG_LEVEL_ERROR, "x", "x");
 }
 
+/* Three lines into a file that has room for the first and a part of the second, and one when it has room again. */
+static void
+write_beyond_the_end(void *argument)
+{
+	const char *path = argument;
+	struct rlimit limit;
+
+	signal(SIGXFSZ, SIG_IGN);
+	int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
+	dup2(file, STDERR_FILENO);
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = 150;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	for (int i = 0; i < 3; i++)
+		log_write(LOG_LEVEL_ERROR, "crowded", "%d", i);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	log_write(LOG_LEVEL_ERROR, "spacious", "x");
+	log_write(LOG_LEVEL_ERROR, "spacious", "y");
+}
+
+static void
+test_lost_lines(void)
+{
+	char path[] = "/tmp/log_test.XXXXXX", lines[4096] = "", unused[64];
+	int file = mkstemp(path);
+
+	run_child(write_beyond_the_end, path, unused, sizeof(unused));
+	ssize_t got = read(file, lines, sizeof(lines) - 1);
+	unlink(path);
+	close(file);
+	ok(got > 0 && matches(lines, "^[^\n]*\"message\":\"0\"\\}\n[^\n]*\n[^\n]*\"event\":\"log\",[^\n]*\"lines\":2\\}\n"),
+	    "the first line that can be written tells how many could not: %s", lines);
+	ok(matches(lines, "\"reason\":\"File too large\",\"lines\":2\\}\n[^\n]*\"message\":\"x\"\\}\n[^\n]*\"message\":\"y\"\\}\n$"),
+	    "and why, once, on a line of its own");
+}
+
 static void
 die(void *argument)
 {
@@ -238,5 +277,6 @@ main(void)
 	test_quote();
 	test_long();
 	test_failures();
+	test_lost_lines();
 	return done();
 }

@@ -33,7 +33,7 @@ test_pieces(void)
 {
 	struct arena *arena = arena_new();
 	bool zeroed = true, aligned = true, apart = true;
-	char *before = NULL;
+	char *before = arena_alloc(arena, 0);
 	size_t before_size = 0;
 	for (size_t size = 0; size < 2000; size++) {
 		char *memory = arena_alloc(arena, size);

@@ -86,12 +86,11 @@ test_refusal_is_for_good(void)
 static void
 test_parameters_are_bounded(void)
 {
-	static char content[60000];
+	static char content[60000] = { 1, '\200', 0, '\352', '\132' };
 	static const char header[] = "\1\4\0\1\xea\x60\0\0";
 	struct record record = { 0 };
 	int taken = 0;
 
-	memcpy(content, "\1\200\0\352\132", 5);
 	ok(record_take(&record, BEGIN, sizeof(BEGIN) - 1), "a request begins");
 	while (record_take(&record, header, 8) && record_take(&record, content, sizeof(content)))
 		taken++;

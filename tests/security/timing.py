@@ -2,7 +2,7 @@
 """
 Whether the time of an answer tells what its words do not: whether an account exists, whether another user's row does, how much of a
 token or an address is right. Each row of the table is a pair of requests that must be answered alike; they are sent in turn, which
-comes first by chance, over one kept connection. `./dev timing` starts it; README.md says how to read what it prints.
+comes first by chance, over one kept connection. `./dev security timing` starts it; README.md says how to read what it prints.
 """
 
 import argparse
@@ -100,7 +100,8 @@ def pairs(stack):
     anyone = stack.anyone
 
     def login(email, password="wrong password"):
-        return lambda: anyone.post("/auth/login", {"email": email() if callable(email) else email, "password": password})
+        return lambda: anyone.post("/auth/login",
+                                   {"email": email() if callable(email) else email, "password": password})
 
     def unknown():
         return f"user-{secrets.token_hex(6)}@example.com"
@@ -121,12 +122,14 @@ def pairs(stack):
 
     report = "/applications/{}/documents/research_report"
     return [
-        Pair("the same request twice", ask("GET", f"/applications/{NO_SUCH_ID}"), ask("GET", f"/applications/{NO_SUCH_ID}")),
+        Pair("the same request twice", ask("GET", f"/applications/{NO_SUCH_ID}"),
+             ask("GET", f"/applications/{NO_SUCH_ID}")),
         Pair("the own row, or no id (they differ)", ask("GET", f"/applications/{own['application']}"),
              ask("GET", f"/applications/{NO_SUCH_ID}"), differ=True),
         Pair("login: known, or unknown address", login(alice.email), login(unknown), costly=True),
         Pair("login: shut out, or unknown address", login(shut.email), login(unknown), costly=True),
-        Pair("login, password over 72 bytes: known, or unknown", login(alice.email, "x" * 80), login(unknown, "x" * 80), costly=True),
+        Pair("login, password over 72 bytes: known, or unknown", login(alice.email, "x" * 80), login(unknown, "x" * 80),
+             costly=True),
         both("GET an application", "GET", "/applications/{}"),
         both("GET it with its documents", "GET", "/applications/{}?include=documents"),
         both("PATCH it", "PATCH", "/applications/{}", json={"location": "x"}),
@@ -136,7 +139,8 @@ def pairs(stack):
         both("PUT a document", "PUT", report, json={"content": DESCRIPTION}),
         both("DELETE a document", "DELETE", report),
         both("PUT an embedding", "PUT", report + "/embedding", json={"embedding": EMBEDDING}),
-        Pair("similar to a document: another's, or no id", ask("POST", "/documents/similar", json={"document_id": theirs["document"]}),
+        Pair("similar to a document: another's, or no id",
+             ask("POST", "/documents/similar", json={"document_id": theirs["document"]}),
              ask("POST", "/documents/similar", json={"document_id": NO_SUCH_ID})),
         both("GET a resume", "GET", "/resumes/{}", "resume"),
         Pair("refresh: nearly right, or made up", refresh(flipped(alice.refresh_token, 42)), refresh("A" * 43)),
@@ -159,7 +163,8 @@ def report(found, chance):
 def campaign(samples, hashes, cost, seed, only="", plain=True):
     """Measures and prints; the names of the pairs whose answers are not what they should be."""
     chance = random.Random(seed)
-    with Stack(plain=plain, bcrypt_cost=cost, login_attempts=1000, api_workers=1, auth_workers=1, log_level="warning") as stack:
+    with Stack(plain=plain, bcrypt_cost=cost, login_attempts=1000, api_workers=1, auth_workers=1,
+               log_level="warning") as stack:
         found = [pair for pair in pairs(stack) if re.search(only, pair.name)]
         for pair in found:
             # Or the limit of guesses would answer.
@@ -172,7 +177,8 @@ def campaign(samples, hashes, cost, seed, only="", plain=True):
 def main():
     parser = argparse.ArgumentParser(description="Measures whether the time of an answer tells what its words do not.")
     parser.add_argument("--samples", type=int, default=2000, help="requests of each kind (2000)")
-    parser.add_argument("--hashes", type=int, default=300, help="requests of each kind that hashes a password (300; 950 at most)")
+    parser.add_argument("--hashes", type=int, default=300,
+                        help="requests of each kind that hashes a password (300; 950 at most)")
     parser.add_argument("--cost", type=int, default=8, help="bcrypt's cost: each step doubles the time (8)")
     parser.add_argument("--only", default="", metavar="PATTERN", help="only pairs whose name matches")
     parser.add_argument("--seed", type=int, default=1, help="of the order in which they are asked (1)")

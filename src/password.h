@@ -16,7 +16,8 @@ int password_hash(char out[PASSWORD_HASH_SIZE], struct slice password, int cost)
 
 /*
  * Whether `password` is the one `hash` was made of. With `hash` NULL (no such user) it hashes all the same, at `cost`,
- * and answers false, so that both take the same time. Anything crypt_r() does not take as a bcrypt hash never matches.
+ * and answers false, so that both take the same time; so does a wrong password for a hash of a lower cost, of a user who has not
+ * signed in since the cost was raised. Anything crypt_r() does not take as a bcrypt hash never matches.
  */
 bool password_verify(const char *hash, struct slice password, int cost) MUST_CHECK;
 

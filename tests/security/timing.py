@@ -91,8 +91,16 @@ def flipped(text, place):
     return text[:place] + ("B" if text[place] == "A" else "A") + text[place + 1:]
 
 
+def weak_hash():
+    """Of a password, at the least cost, as of a user who has not signed in since the cost was raised."""
+    with Stack(plain=True, bcrypt_cost=4) as stack:
+        stack.user()
+        return stack.sql("SELECT password_hash FROM public.users")[0][0]
+
+
 def pairs(stack):
-    alice, bob = stack.user(), stack.user()
+    alice, bob, old = stack.user(), stack.user(), stack.user()
+    stack.sql("UPDATE public.users SET password_hash = %s WHERE id = %s", weak_hash(), old.id)
     alice.owned, bob.owned = owned(alice), owned(bob)
     shut = stack.user()
     stack.sql("SELECT jobforge.user_disable(%s, NULL)", shut.id)
@@ -128,6 +136,7 @@ def pairs(stack):
              ask("GET", f"/applications/{NO_SUCH_ID}"), differ=True),
         Pair("login: known, or unknown address", login(alice.email), login(unknown), costly=True),
         Pair("login: shut out, or unknown address", login(shut.email), login(unknown), costly=True),
+        Pair("login: hashed at a lower cost, or unknown address", login(old.email), login(unknown), costly=True),
         Pair("login, password over 72 bytes: known, or unknown", login(alice.email, "x" * 80), login(unknown, "x" * 80),
              costly=True),
         both("GET an application", "GET", "/applications/{}"),

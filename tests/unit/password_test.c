@@ -134,14 +134,17 @@ static void
 test_same_time(void)
 {
 	enum { COST = 9 };
-	char hash[PASSWORD_HASH_SIZE];
-	if (password_hash(hash, SLICE("password"), COST) != 0)
+	char hash[PASSWORD_HASH_SIZE], lower[PASSWORD_HASH_SIZE], lowest[PASSWORD_HASH_SIZE];
+	if (password_hash(hash, SLICE("password"), COST) != 0 || password_hash(lower, SLICE("password"), COST - 1) != 0 ||
+	    password_hash(lowest, SLICE("password"), 4) != 0)
 		bail_out("no hash");
 	double wrong = time_to_verify(hash, SLICE("wrong one"), COST);
-	static const struct {
+	const struct {
 		const char *name, *hash;
 		struct slice password;
 	} cases[] = {
+		{ "a hash of the cost before", lower, SLICE("wrong one") },
+		{ "a hash of the least cost", lowest, SLICE("wrong one") },
 		{ "an unknown email", NULL, SLICE("wrong one") },
 		{ "an unknown email with a password that cannot be", NULL, SLICE(X72 X72) },
 		{ "a hash that is none", "x", SLICE("wrong one") },

@@ -9,7 +9,7 @@ if ! command -v shellcheck > /dev/null; then
 fi
 count=0
 for script in "$srcdir"/dev "$srcdir"/.ci/run "$srcdir"/nginx/render "$srcdir"/setup/jobforge-setup.in \
-	"$srcdir"/debian/jobforge.p* "$srcdir"/tests/*.sh "$srcdir"/tests/lint "$srcdir"/tests/coverage "$srcdir"/tests/fuzz/run "$srcdir"/tests/*/*.sh; do
+	"$srcdir"/debian/jobforge.p* "$srcdir"/tests/*.sh "$srcdir"/tests/lint "$srcdir"/tests/coverage "$srcdir"/tests/memcheck "$srcdir"/tests/fuzz/run "$srcdir"/tests/*/*.sh; do
 	count=$((count + 1))
 	if said=$(shellcheck "$script"); then
 		echo "ok $count - ${script#"$srcdir/"}"

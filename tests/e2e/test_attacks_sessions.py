@@ -338,6 +338,22 @@ def test_an_account_that_is_shut_out_looks_like_none_to_a_guesser(stack, user):
         stack.sql("SELECT jobforge.user_enable(%s)", user.id)
 
 
+def test_an_account_from_before_the_cost_was_raised_takes_as_long_as_none(stack, user):
+    """The bound is far from both the right figure (1) and the wrong one (1/64)."""
+    (weak,), = stack.sql("SELECT password_hash FROM public.users WHERE id = %s", user.id)
+    assert weak.startswith("$2b$04$")
+    with Stack(plain=True, auth_workers=1, bcrypt_cost=10, login_attempts=1000) as slow:
+        slow.user(email=user.email)
+        slow.sql("UPDATE public.users SET password_hash = %s", weak)
+
+        def seconds(email):
+            start = time.monotonic()
+            slow.anyone.post("/auth/login", {"email": email, "password": "wrong password"}).problem(401)
+            return time.monotonic() - start
+        assert (sorted(seconds(user.email) for _ in range(5))[2]
+                > 0.5 * sorted(seconds("x" + user.email) for _ in range(5))[2])
+
+
 def test_tokens_that_are_unknown_spent_revoked_and_expired_are_the_same_to_whoever_sends_them(stack, user):
     spent = stack.user()
     stack.anyone.post("/auth/refresh", {"refresh_token": spent.refresh_token}).ok()

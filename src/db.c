@@ -30,7 +30,8 @@ enum item { ITEM_SILENT, ITEM_STATEMENT, ITEM_COMMIT };
 struct db {
 	struct db_settings settings;
 	PGconn *conn;
-	int host;       /* of those in the connection string, the one to begin with */
+	int host;       /* of those in the connection string, the one to begin with; */
+	int hosts;      /* how many there are, as far as is known */
 	bool read_only; /* as the server was when it was made */
 	bool implicit; /* the transaction ends by itself, where the pipeline does */
 	unsigned char queue[DB_MAX_ITEMS]; /* of the transaction that is being made */
@@ -209,15 +210,16 @@ choose_host(struct target *target, const PQconninfoOption *parts, int number)
 }
 
 static PGconn *
-start_connection(const struct db_settings *settings, int host, int *hosts)
+start_connection(struct db *db)
 {
+	const struct db_settings *settings = &db->settings;
 	struct target target = { 0 };
 	const char *names[] = { "fallback_application_name", "dbname", "client_encoding", "options", "host", "hostaddr", "port", NULL };
 	const char *values[] = { "jobforged", settings->conninfo, "UTF8", target.options, target.host, target.hostaddr, target.port,
 		NULL }; /* an empty one changes nothing */
 	PQconninfoOption *parts = PQconninfoParse(settings->conninfo, NULL);
 
-	*hosts = choose_host(&target, parts, host);
+	db->hosts = choose_host(&target, parts, db->host);
 	/* The session begins with its time limit: set later, it would be the state of whatever session a pooler has lent. */
 	snprintf(target.options, sizeof(target.options), "%s -c statement_timeout=%d", part_of(parts, "options"),
 	    settings->statement_timeout);
@@ -225,14 +227,13 @@ start_connection(const struct db_settings *settings, int host, int *hosts)
 	return PQconnectStartParams(names, values, 1);
 }
 
-/* Connects to one host; sets how many there are. */
 static int
-connect_to(struct db *db, int host, int *hosts)
+connect_to_host(struct db *db)
 {
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 
 	disconnect(db);
-	db->conn = start_connection(&db->settings, host, hosts);
+	db->conn = start_connection(db);
 	if (db->conn == NULL) {
 		set_problem(db, "database", "out of memory");
 		return -1;
@@ -253,18 +254,24 @@ connect_to(struct db *db, int host, int *hosts)
 	return -1;
 }
 
-/* Begins with the host of the last connection. The one that took all the time is the last of the next attempt. */
+static void
+turn_to_next_host(struct db *db)
+{
+	db->host = (db->host + 1) % db->hosts;
+}
+
+/* Begins with the host of the last connection. One that took all the time is the last to be tried again. */
 static int
 connect_in_time(struct db *db)
 {
-	int hosts = 1;
+	int tried = 0;
 
 	db->deadline = clock_us() + (int64_t)db->settings.connect_timeout * 1000;
-	for (int tried = 0; tried < hosts && (tried == 0 || clock_us() < db->deadline); tried++) {
-		if (connect_to(db, db->host, &hosts) == 0)
+	do {
+		if (connect_to_host(db) == 0)
 			return 0;
-		db->host = (db->host + 1) % hosts;
-	}
+		turn_to_next_host(db);
+	} while (++tried < db->hosts && clock_us() < db->deadline);
 	return -1;
 }
 
@@ -430,6 +437,13 @@ is_read_only(const PGconn *conn)
 	return false;
 }
 
+/* It then answers from what may be old, while another takes the writes. An idle session tells with its first answer. */
+static bool
+has_turned(const struct db *db)
+{
+	return is_read_only(db->conn) != db->read_only;
+}
+
 static int
 db_connect(struct db *db)
 {
@@ -473,6 +487,7 @@ db_new(const struct db_settings *settings)
 		exit(70);
 	}
 	db->settings = *settings;
+	db->hosts = 1;
 	return db;
 }
 
@@ -492,7 +507,7 @@ is_alive(struct db *db)
 {
 	struct pollfd fd = { .fd = PQsocket(db->conn), .events = POLLIN };
 
-	if (db->broken || PQstatus(db->conn) != CONNECTION_OK || is_read_only(db->conn) != db->read_only)
+	if (db->broken || PQstatus(db->conn) != CONNECTION_OK || has_turned(db))
 		return false;
 	return db->first != NULL || poll(&fd, 1, 0) == 0;
 }
@@ -705,6 +720,8 @@ lose(struct db *db)
 	    late ? "no answer in time" : "the connection was lost during a transaction");
 	meter_disconnect(db->settings.meter, late ? DISCONNECT_LATE : DISCONNECT_LOST);
 	disconnect(db);
+	if (late)
+		turn_to_next_host(db);
 	while (db->first != NULL) {
 		db->first->reply.outcome = DB_LOST;
 		db->first->reply.late = late;
@@ -718,6 +735,13 @@ next_deadline(const struct db *db)
 	return clock_us() + (int64_t)(db->settings.statement_timeout + CLIENT_GRACE) * 1000;
 }
 
+/* What was read may be asked of the new primary; what was committed has been. */
+static bool
+is_stale(const struct db *db, const struct db_ticket *ticket)
+{
+	return ticket->items[ticket->item_count - 1] != ITEM_COMMIT && has_turned(db);
+}
+
 /* Reads all that has come. */
 static void
 read_tickets(struct db *db)
@@ -726,7 +750,7 @@ read_tickets(struct db *db)
 		int read = read_ticket(db, db->first);
 		if (read == 0)
 			return;
-		if (read < 0 || db->first->reply.outcome == DB_LOST)
+		if (read < 0 || db->first->reply.outcome == DB_LOST || is_stale(db, db->first))
 			return lose(db);
 		finish_first(db);
 		db->deadline = next_deadline(db);

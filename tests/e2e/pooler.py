@@ -4,7 +4,6 @@ import configparser
 import os
 import re
 import shlex
-import signal
 import subprocess
 import time
 
@@ -35,8 +34,6 @@ class PgBouncer:
         self.parser.remove_option("databases", "jobforge")
         self.limit = None
         section = self.parser["pgbouncer"]
-        for key in ("auth_hba_file", "server_tls_sslmode", "server_tls_ca_file"):
-            section.pop(key, None)
         section.update({
             "listen_addr": "", "unix_socket_dir": directory, "auth_type": "trust", "auth_file": self.path("pgbouncer.users"),
             "admin_users": "jobforge_app", "logfile": self.path("pgbouncer.log"), "pidfile": self.path("pgbouncer.pid"),
@@ -85,11 +82,15 @@ class PgBouncer:
             self.process.wait()
         self.process = None
 
+    def connect(self, database):
+        connection = psycopg2.connect(f"{self.conninfo} dbname={database}")
+        connection.autocommit = True
+        return connection
+
     def tell(self, command):
-        """A command of its console; RELOAD, PAUSE, RESUME, RECONNECT."""
-        console = psycopg2.connect(self.conninfo + " dbname=pgbouncer")
+        """A command of its console: RELOAD, PAUSE, RESUME, RECONNECT."""
+        console = self.connect("pgbouncer")
         try:
-            console.autocommit = True
             with console.cursor() as cursor:
                 cursor.execute(command)
         finally:

@@ -44,6 +44,7 @@ class Writer(threading.Thread):
         self.client = Client(campaign.stack, self.owner.token)
         self.random = random.Random(campaign.seed * 1000 + number)
         self.acknowledged = []  # names that must be there once
+        self.moments = []       # (when, whether it was answered as it should be) of each request
         self.unknown = []       # names of creations that got no answer: once or never
         self.answers = {}
         self.wrong = []
@@ -56,6 +57,7 @@ class Writer(threading.Thread):
             self.count("none")
             return None
         self.count(answer.status)
+        self.moments.append((time.monotonic(), answer.status < 500))
         if answer.status not in (200, 201, 409, 502, 503, 504):
             self.wrong.append((request[:2], answer))
         return answer
@@ -73,7 +75,7 @@ class Writer(threading.Thread):
                 if created:
                     self.write_documents(created)
                 if number % 3 == 0:
-                    self.read()
+                    self.read(name if created else None)
             except Exception as error:  # what the campaign did not think of
                 self.wrong.append((name, repr(error)))
                 return
@@ -99,12 +101,16 @@ class Writer(threading.Thread):
             if answer is None or answer.status not in (200, 201):
                 return
 
-    def read(self):
+    def read(self, created):
+        """All rows must be the user's own, and what was just created is among the newest."""
         answer = self.ask("GET", "/applications?limit=100")
         if answer is None or answer.status != 200:
             return
         mine = self.campaign.prefixes[self.owner.id]
-        for row in answer.json()["data"]:
+        rows = answer.json()["data"]
+        if created and created not in [row["company_name"] for row in rows]:
+            self.wrong.append(("not seen after its acknowledgement", created))
+        for row in rows:
             if row["user_id"] != self.owner.id or row["company_name"].split("-")[0] not in mine:
                 self.wrong.append(("another's row", row))
 
@@ -123,20 +129,22 @@ class Campaign:
                          for index, user in enumerate(self.users)}
         self.writers = [Writer(self, number) for number in range(writers)]
         self.faults = {}
+        self.kinds = [self.kill_worker, self.end_connections, self.reload, self.restart, self.kill_master, self.restart_nginx]
+        if self.postgres:
+            self.kinds += [self.kill_backend, self.kill_database]
+        if stack.pooler:
+            self.kinds += [self.kill_pooler, self.reconnect_pooler]
 
     def run(self):
         end = time.monotonic() + self.seconds
         for writer in self.writers:
             writer.start()
-        kinds = [self.kill_worker, self.end_connections, self.reload, self.restart, self.kill_master, self.restart_nginx]
-        if self.postgres:
-            kinds += [self.kill_backend, self.kill_database]
         try:
             time.sleep(0.5)
             # Each once, in any order, and then by chance.
-            pending = self.random.sample(kinds, len(kinds))
+            pending = self.random.sample(self.kinds, len(self.kinds))
             while pending or time.monotonic() < end:
-                fault = pending.pop() if pending else self.random.choice(kinds)
+                fault = pending.pop() if pending else self.random.choice(self.kinds)
                 try:
                     fault()
                 except psycopg2.OperationalError:  # the database is recovering
@@ -222,6 +230,15 @@ class Campaign:
                                        stderr=subprocess.DEVNULL, cwd="/", preexec_fn=die_with_parent)
         self.wait_for_database()
 
+    def kill_pooler(self):
+        self.stack.pooler.kill()
+        time.sleep(self.random.uniform(0, 0.5))
+        self.stack.pooler.start()
+
+    def reconnect_pooler(self):
+        self.stack.pooler.tell("RELOAD")
+        self.stack.pooler.tell("RECONNECT")
+
     def wait_for_database(self):
         def up():
             try:
@@ -234,8 +251,8 @@ class Campaign:
     # What is there afterwards
 
     def judge(self):
-        if self.postgres:
-            self.stack.admin = connect(self.stack.name)  # the one from before is dead
+        self.stack.admin.close()  # the server may be another than before
+        self.stack.admin = connect(self.stack.name)
         rows = self.stack.sql("SELECT company_name, user_id::text FROM public.applications")
         found = {}
         for name, user in rows:

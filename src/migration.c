@@ -77,6 +77,7 @@ static int
 read_text(struct reader *reader, const char *file, struct buffer *text)
 {
 	/* Without O_NONBLOCK a FIFO of that name would keep the tool waiting. */
+	/* NOLINTNEXTLINE(clang-analyzer-unix.StdCLibraryFunctions): dirfd(3) of an open directory does not fail */
 	int descriptor = openat(dirfd(reader->directory), file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (descriptor < 0 || read_descriptor(descriptor, text) != 0) {
 		int saved_errno = errno;

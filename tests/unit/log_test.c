@@ -207,7 +207,8 @@ write_to_full_disk(void *argument)
 {
 	(void)argument;
 	int full = open("/dev/full", O_WRONLY);
-	dup2(full, STDERR_FILENO);
+	if (full < 0 || dup2(full, STDERR_FILENO) < 0)
+		_exit(1);
 	log_write(LOG_LEVEL_ERROR, "x", "x");
 	close(STDERR_FILENO);
 	log_write(LOG_LEVEL_ERROR, "x", "x");
@@ -222,7 +223,8 @@ write_beyond_the_end(void *argument)
 
 	signal(SIGXFSZ, SIG_IGN);
 	int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
-	dup2(file, STDERR_FILENO);
+	if (file < 0 || dup2(file, STDERR_FILENO) < 0)
+		_exit(1);
 	getrlimit(RLIMIT_FSIZE, &limit);
 	limit.rlim_cur = 150;
 	setrlimit(RLIMIT_FSIZE, &limit);

@@ -58,7 +58,8 @@ test_valid(EVP_PKEY *key, const char *path)
 
 	for (size_t i = 0; i < COUNT_OF(lives); i++) {
 		write_pem(make(key, -3 * DAY, lives[i]), key, path);
-		is_int(read_back(path, &seconds, subject, &said), 0, "a certificate is read: %s", said);
+		int result = read_back(path, &seconds, subject, &said);
+		is_int(result, 0, "a certificate is read: %s", said);
 		ok(seconds <= lives[i] && seconds > lives[i] - 60, "it ends in %ld s: %lld", lives[i], (long long)seconds);
 		is_string(subject, "/CN=jobs.example", "its subject");
 	}

@@ -40,7 +40,7 @@ DATA_POLICY = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'n
 REFUSED_FEATURES = ("accelerometer", "autoplay", "camera", "clipboard-read", "display-capture", "encrypted-media",
                     "fullscreen", "geolocation", "gyroscope", "hid", "idle-detection", "magnetometer", "microphone", "midi",
                     "payment", "picture-in-picture", "publickey-credentials-get", "screen-wake-lock", "serial", "sync-xhr",
-                    "usb", "web-share", "xr-spatial-tracking")
+                    "usb", "xr-spatial-tracking")
 # Of the names that the project wants removed those that something here could send, and what is like them.
 TELLING = re.compile(r"(?i)x-powered|powered-by|x-generator|x-framework|product|sourcemap|x-accel|x-runtime|x-varnish"
                      r"|via|x-backend|x-aspnet|x-php|x-version|host-header|x-debug|status|access-control-")

@@ -97,11 +97,14 @@ def die_with_parent():
 
 
 def child_environment():
-    """The environment without the settings of the tests, so that JOBFORGE_* of the caller configures nothing."""
+    """
+    The environment without the settings of the tests, so that JOBFORGE_* of the caller configures nothing. What a sanitizer
+    ends has a status that no program has by itself.
+    """
     environment = {key: value for key, value in os.environ.items()
                    if not key.startswith(("JOBFORGE_", "PG", "ASAN_", "UBSAN_", "LSAN_"))}
-    environment["ASAN_OPTIONS"] = "halt_on_error=1:detect_leaks=1:abort_on_error=0"
-    environment["UBSAN_OPTIONS"] = "halt_on_error=1:print_stacktrace=1"
+    environment["ASAN_OPTIONS"] = "halt_on_error=1:detect_leaks=1:abort_on_error=0:exitcode=99"
+    environment["UBSAN_OPTIONS"] = "halt_on_error=1:print_stacktrace=1:exitcode=99"
     return environment
 
 
@@ -545,7 +548,9 @@ class Stack:
         """jobforged -t with these flags: its exit status and what it said."""
         result = subprocess.run([os.path.join(self.build, "jobforged"), "-t", "--config", self.path("jobforged.conf"),
                                  *flags], env=child_environment(), capture_output=True, text=True, timeout=30)
-        return result.returncode, result.stdout + result.stderr
+        said = result.stdout + result.stderr
+        assert not SANITIZER.search(said), said
+        return result.returncode, said
 
     # What the product reads
 

@@ -206,7 +206,11 @@ class Pair:
         self.standby.follow(self.primary)
         self.standby.start()
         self.primary.set(synchronous_standby_names="*", synchronous_commit="on")
-        wait_for(lambda: self.primary.sql("SELECT sync_state FROM pg_stat_replication") == [("sync",)], 60, "a standby in step")
+        wait_for(self.in_step, 60, "a standby in step")
+
+    def in_step(self):
+        """Whether commits wait for the standby."""
+        return self.primary.sql("SELECT sync_state FROM pg_stat_replication") == [("sync",)]
 
     def exchange(self):
         """The standby becomes the primary; returns when that was."""

@@ -1,4 +1,4 @@
-"""Failover to a standby: the campaign of tests/fault/failover.py in short, and what it cannot aim at."""
+"""Failover to a standby: what one request at a time shows, and the campaign of tests/fault/failover.py in short."""
 
 import os
 import signal
@@ -12,21 +12,41 @@ import failover  # noqa: E402
 from servers import Pair  # noqa: E402
 from stack import Stack, connect, wait_for  # noqa: E402
 
-
 pytestmark = pytest.mark.skipif(not failover.PROGRAMS, reason="./dev test says how servers are started")
 
 
-def test_workers_follow_a_failover_and_nothing_acknowledged_is_lost(capsys):
-    # A loaded machine may take longer than is promised.
-    wrong = failover.campaign(writers=8, rounds=3, plain=False, slack=6)
-    said = capsys.readouterr().out
-    assert wrong == {}, said
-    assert "acknowledged 0," not in said, said
+@pytest.fixture(scope="module")
+def servers():
+    with Pair() as pair:
+        yield pair
 
 
-def test_an_idle_worker_answers_nothing_old_from_a_primary_that_was_retired():
+@pytest.fixture
+def pair(servers):
+    if not servers.in_step():
+        servers.pair_up()
+    return servers
+
+
+def test_a_host_that_says_nothing_does_not_keep_workers_from_the_next(pair):
+    """Its kernel takes the connection for it, and no answer comes."""
+    with Stack(pooled=False, api_workers=1, auth_workers=1) as stack:
+        stack.allow_errors('"event": "database"')
+        user = stack.user()
+        pair.primary.freeze()
+        pair.exchange()
+        assert stack.conf["database"].index(pair.standby.sockets) < stack.conf["database"].index(pair.primary.sockets)
+        user.get("/me").problem(503)  # the one that was under way
+        wait_for(lambda: user.get("/me").status == 200, 20, "the other host")
+        user.create()
+        os.kill(stack.workers()[0], signal.SIGKILL)  # a new one begins with the first host
+        wait_for(lambda: user.get("/me").status == 200, 20, "a new worker at the other host")
+        user.create()
+
+
+def test_an_idle_worker_answers_nothing_old_from_a_primary_that_was_retired(pair):
     """An idle session hears of the change with its next statement, when the other server has newer rows already."""
-    with Pair() as pair, Stack(pooled=False, api_workers=1, auth_workers=1) as stack:
+    with Stack(pooled=False, api_workers=1, auth_workers=1) as stack:
         stack.allow_errors('"event": "database"')
         user = stack.user()
         id_ = user.create(company="old")["id"]
@@ -42,16 +62,9 @@ def test_an_idle_worker_answers_nothing_old_from_a_primary_that_was_retired():
         user.create()
 
 
-def test_a_host_that_says_nothing_does_not_keep_workers_from_the_next():
-    """Its kernel takes the connection for it, and no answer comes."""
-    with Pair() as pair, Stack(pooled=False, api_workers=1, auth_workers=1) as stack:
-        stack.allow_errors('"event": "database"')
-        user = stack.user()
-        pair.primary.freeze()
-        pair.exchange()
-        assert stack.conf["database"].index(pair.standby.sockets) < stack.conf["database"].index(pair.primary.sockets)
-        user.get("/me").problem(503)  # the one that was under way
-        wait_for(lambda: user.get("/me").status == 200, 20, "the other host")
-        user.create()
-        os.kill(stack.workers()[0], signal.SIGKILL)  # a new one begins with the first host
-        wait_for(lambda: user.get("/me").status == 200, 20, "a new worker at the other host")
+def test_workers_follow_a_failover_and_nothing_acknowledged_is_lost(pair, capsys):
+    # A loaded machine may take longer than is promised.
+    wrong = failover.campaign(pair, writers=8, rounds=3, plain=False, slack=6)
+    said = capsys.readouterr().out
+    assert wrong == {}, said
+    assert "acknowledged 0," not in said, said

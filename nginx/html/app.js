@@ -9,6 +9,7 @@ import * as outbox from "./js/outbox.js";
 import { go, nextPath, prefetch, routes, start } from "./js/router.js";
 import { currentUser, mayResume, onLost, resume, session, setUser, signOut } from "./js/session.js";
 import { announce, button, complain, confirm, dialog, failure, iconButton, skeleton, toast } from "./js/ui.js";
+import { VIEWS } from "./js/views.js";
 
 const NAV = [
 	["/board", "Applications", "board"],
@@ -352,7 +353,7 @@ async function boot() {
 	}
 	drawFrame();
 	drawNotices();
-	await start(main, guard);
+	await start(main, VIEWS, guard);
 	trySending();
 	addEventListener("pointerdown", prefetch, { once: true });
 	addEventListener("keydown", prefetch, { once: true });

@@ -9,25 +9,8 @@
 import { noConnection } from "./api.js";
 import { announce, failure } from "./ui.js";
 
-const VIEWS = [
-	[/^\/board$/, () => import("./views/board.js")],
-	[/^\/table$/, () => import("./views/table.js")],
-	[/^\/new(?:\/(?<by>paste|csv))?$/, () => import("./views/new.js")],
-	[
-		/^\/applications\/(?<id>[0-9a-f-]{36})(?:\/(?<step>research_report|optimized_resume|cover_letter))?$/,
-		() => import("./views/application.js"),
-	],
-	[/^\/resumes$/, () => import("./views/resumes.js")],
-	[/^\/resumes\/(?<id>new|[0-9a-f-]{36})$/, () => import("./views/resume.js")],
-	[/^\/search$/, () => import("./views/search.js")],
-	[/^\/numbers$/, () => import("./views/numbers.js")],
-	[/^\/account$/, () => import("./views/account.js")],
-	[/^\/account\/history$/, () => import("./views/history.js")],
-	[/^\/(?<form>sign-in|sign-up)$/, () => import("./views/sign.js")],
-];
-const MISSING = () => import("./views/missing.js");
-
 let main;
+let views = []; // the last one is shown where no pattern fits
 let mayShow = () => null;
 let current = null; // { load, view, controller }
 let shown = 0;
@@ -35,9 +18,10 @@ let shown = 0;
 /** Events "show" after each change of view. */
 export const routes = new EventTarget();
 
-/** Begins: `guard(path)` gives the path to show instead, or null. */
-export function start(place, guard) {
+/** Begins, with a table of patterns of paths and what loads their views. `guard(path)` gives the path to show instead, or null. */
+export function start(place, table, guard) {
 	main = place;
+	views = table;
 	mayShow = guard;
 	history.scrollRestoration = "manual";
 	addEventListener("popstate", () => show({ back: true }));
@@ -65,7 +49,7 @@ function followLink(event) {
 
 /** Loads all views, so that going to one needs no network for its code. */
 export const prefetch = () =>
-	VIEWS.reduce((before, [, load]) => before.then(load, load), Promise.resolve()).catch(() => {});
+	views.reduce((before, [, load]) => before.then(load, load), Promise.resolve()).catch(() => {});
 
 /** The path that an address asks to go to next, or the board: never another host. */
 export function nextPath(query) {
@@ -91,11 +75,8 @@ export function note(query) {
 }
 
 function match(path) {
-	for (const [pattern, load] of VIEWS) {
-		const found = pattern.exec(path);
-		if (found !== null) return { load, params: { ...found.groups } };
-	}
-	return { load: MISSING, params: {} };
+	const [pattern, load] = views.find(([pattern]) => pattern.test(path));
+	return { load, params: { ...pattern.exec(path).groups } };
 }
 
 function setTitle(title) {

@@ -188,8 +188,6 @@ class Pair:
         except BaseException:
             self.remove()
             raise
-        hosts = ",".join(server.sockets for server in self.servers)
-        stack.CLUSTER = f"host={hosts} port=5432 dbname=postgres user=postgres target_session_attrs=read-write connect_timeout=2"
         return self
 
     def __exit__(self, *_):
@@ -207,6 +205,9 @@ class Pair:
         self.standby.start()
         self.primary.set(synchronous_standby_names="*", synchronous_commit="on")
         wait_for(self.in_step, 60, "a standby in step")
+        # The primary first: a standby may not have heard of a new database yet, and libpq then asks no other.
+        hosts = f"{self.primary.sockets},{self.standby.sockets}"
+        stack.CLUSTER = f"host={hosts} port=5432 dbname=postgres user=postgres target_session_attrs=read-write connect_timeout=2"
 
     def in_step(self):
         """Whether commits wait for the standby."""

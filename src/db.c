@@ -190,8 +190,8 @@ part_of(const PQconninfoOption *parts, const char *keyword)
 }
 
 /*
- * Chooses one host of several, and returns how many there are. libpq would go through them by itself, but when it is not to block it
- * has no time limit for each, and a machine that does not answer would keep it from those after it.
+ * Chooses one host of several, and returns how many there are. libpq would go through them by itself, but it has no time
+ * limit for each when it is not to block, and a machine that does not answer would keep it from those after it.
  */
 static int
 choose_host(struct target *target, const PQconninfoOption *parts, int number)
@@ -214,9 +214,10 @@ start_connection(struct db *db)
 {
 	const struct db_settings *settings = &db->settings;
 	struct target target = { 0 };
-	const char *names[] = { "fallback_application_name", "dbname", "client_encoding", "options", "host", "hostaddr", "port", NULL };
-	const char *values[] = { "jobforged", settings->conninfo, "UTF8", target.options, target.host, target.hostaddr, target.port,
-		NULL }; /* an empty one changes nothing */
+	const char *names[] = { "fallback_application_name", "dbname", "client_encoding", "options", "host", "hostaddr",
+		"port", NULL };
+	const char *values[] = { "jobforged", settings->conninfo, "UTF8", target.options, target.host, target.hostaddr,
+		target.port, NULL }; /* an empty one changes nothing */
 	PQconninfoOption *parts = PQconninfoParse(settings->conninfo, NULL);
 
 	db->hosts = choose_host(&target, parts, db->host);
@@ -453,8 +454,10 @@ db_connect(struct db *db)
 		return -1;
 	if (PQsetnonblocking(db->conn, 1) != 0 || PQenterPipelineMode(db->conn) != 1)
 		return -1;
-	if (send_setup(db) != 0 || read_setup(db) != 0)
+	if (send_setup(db) != 0 || read_setup(db) != 0) {
+		turn_to_next_host(db);
 		return -1;
+	}
 	db->read_only = is_read_only(db->conn);
 	db->connected_at = clock_us();
 	db->generation++;

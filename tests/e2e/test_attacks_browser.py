@@ -5,6 +5,7 @@ domain is: to that one SameSite is no obstacle.
 """
 
 import http.server
+import json
 import ssl
 import threading
 import time
@@ -109,123 +110,137 @@ class Elsewhere:
         self.server.server_close()
 
 
-@pytest.fixture(scope="module", params=["another site", "another origin of this site"])
-def elsewhere(request, stack):
-    host = Elsewhere(stack, request.param.startswith("another origin"))
-    yield host
-    host.close()
+@pytest.fixture(scope="module")
+def hosts(stack):
+    """Of another site, and of another origin within this one."""
+    elsewhere = [Elsewhere(stack, secure=False), Elsewhere(stack, secure=True)]
+    yield elsewhere
+    for host in elsewhere:
+        host.close()
 
 
 def sessions(stack):
-    return stack.sql("SELECT f.user_id, f.revoked_at, t.token_hash, t.spent_at FROM jobforge.refresh_families f"
+    return stack.sql("SELECT f.user_id, f.revoked_at, t.token_hash::text, t.spent_at FROM jobforge.refresh_families f"
                      " JOIN jobforge.refresh_tokens t ON t.family_id = f.id ORDER BY t.token_hash")
 
 
-def attack(page, code, target):
-    return page.driver.execute_async_script("const [target, done] = arguments;"
-                                            f"(async () => {{ {code} }})().then(done, (error) => done([String(error)]));", target)
+def open_account(page, user, way):
+    way("/account")
+    page.wait(lambda: page.value("Email") == user.email, "the account")
 
 
-def requests(stack):
-    """How many requests have come to a worker. While a page of elsewhere is open nothing else sends any."""
-    return stack.log().count('"event":"request"')
+@pytest.fixture
+def attacker(stack):
+    return stack.user()
 
 
-def still_signed_in(page, stack, user, before):
+@pytest.fixture
+def signed_in(page, user, attacker):
+    page.expect(r".")  # the browser says what it refuses
+    open_account(page, user, lambda path: page.sign_in(user, path))
+    return user
+
+
+@pytest.fixture
+def victim(page, stack, signed_in):
+    """Still signed in after the test, when no session is another than before and none is new."""
+    before = sessions(stack)
+    yield signed_in
     assert sessions(stack) == before
-    page.open("/account")
-    page.wait(lambda: page.value("Email") == user.email, "the account")
+    open_account(page, signed_in, page.open)
 
 
-def sign_in(page, user):
-    page.sign_in(user, "/account")
-    page.wait(lambda: page.value("Email") == user.email, "the account")
+def attack(page, code, target):
+    return page.driver.execute_async_script(
+        f"const [target, done] = arguments; (async () => {{ {code} }})().then(done, (error) => done([String(error)]));",
+        target)
+
+
+def await_request(stack, attack):
+    """Until a worker has had it. While a page of elsewhere is open nothing else sends any."""
+    def count():
+        return stack.log().count('"event":"request"')
+    before = count()
+    told = attack()
+    wait_for(lambda: count() > before, 10, "a request of it")
+    return told
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_page_elsewhere_cannot_use_the_cookie(page, stack, user, elsewhere, name):
-    page.expect(r".")  # the browser says what it refuses
-    sign_in(page, user)
-    before = sessions(stack)
-    page.driver.get(elsewhere.base + "/")
-    for path in ("/api/v1/auth/refresh", "/api/v1/auth/logout"):
-        since = requests(stack)
-        told = attack(page, ATTACKS[name], page.base + path)
-        wait_for(lambda: requests(stack) > since, 10, "a request of it")
-        for text in told:
-            assert "token" not in text and user.email not in text, text
-    time.sleep(0.2)  # what else is under way
-    still_signed_in(page, stack, user, before)
+def test_a_page_elsewhere_cannot_use_the_cookie(page, stack, victim, hosts, name):
+    for host in hosts:
+        page.driver.get(host.base + "/")
+        for path in ("/api/v1/auth/refresh", "/api/v1/auth/logout"):
+            for text in await_request(stack, lambda: attack(page, ATTACKS[name], page.base + path)):
+                assert "token" not in text and victim.email not in text, text
+        time.sleep(0.2)  # what else is under way
 
 
-def test_a_link_from_elsewhere_changes_nothing(page, stack, user, elsewhere):
+LINKS = [
+    "const a = document.createElement('a'); a.href = arguments[0]; document.body.append(a); a.click();",
+    "const f = document.createElement('form'); f.method = 'POST'; f.action = arguments[0]; f.enctype = 'text/plain';"
+    " document.body.append(f); f.submit();",
+]
+
+
+def test_a_link_from_elsewhere_changes_nothing(page, stack, victim, hosts):
     """The whole page goes there: by an address, and by a form, which takes the cookie along within the site."""
-    page.expect(r".")
-    sign_in(page, user)
-    before = sessions(stack)
-    for path in ("/api/v1/auth/logout", "/api/v1/auth/refresh", "/api/v1/me"):
-        for code in ("const a = document.createElement('a'); a.href = arguments[0]; document.body.append(a); a.click();",
-                     "const f = document.createElement('form'); f.method = 'POST'; f.action = arguments[0];"
-                     " f.enctype = 'text/plain'; document.body.append(f); f.submit();"):
-            page.driver.get(elsewhere.base + "/")
-            since = requests(stack)
-            page.script(code, page.base + path)
-            wait_for(lambda: requests(stack) > since, 10, "a request of it")
-            time.sleep(0.1)
-    still_signed_in(page, stack, user, before)
+    for host in hosts:
+        for path in ("/api/v1/auth/logout", "/api/v1/auth/refresh", "/api/v1/me"):
+            for code in LINKS:
+                page.driver.get(host.base + "/")
+                await_request(stack, lambda: page.script(code, page.base + path))
+                time.sleep(0.1)
 
 
-def test_nobody_is_signed_in_from_elsewhere(page, stack, user, elsewhere):
+def test_nobody_is_signed_in_from_elsewhere(page, stack, attacker, victim, hosts):
     """As another, so that what is written goes to that account. Neither by signing in nor by signing up."""
-    page.expect(r".")
-    attacker = stack.user()
-    sign_in(page, user)
-    before = sessions(stack)
-    for path, body in (("login", {"email": attacker.email, "password": PASSWORD, "cookie": True}),
-                       ("register",
-                        {"email": "x-" + attacker.email, "password": PASSWORD, "full_name": "X", "cookie": True})):
-        page.driver.get(elsewhere.base + "/")
-        text = "JSON.stringify(" + repr(body).replace("True", "true") + ")"
-        code = FETCH.replace("OPTIONS",
-                             f"""[{{ mode: "no-cors", body: {text} }}, {{ headers: {{ "Content-Type": "application/json" }},
-            body: {text} }}, {{ mode: "no-cors", body: new Blob([{text}], {{ type: "application/json" }}) }}]""")
-        attack(page, code, page.base + "/api/v1/auth/" + path)
-    still_signed_in(page, stack, user, before)
+    for host in hosts:
+        for path, body in (
+                ("login", {"email": attacker.email, "password": PASSWORD, "cookie": True}),
+                ("register", {"email": "x-" + attacker.email, "password": PASSWORD, "full_name": "X", "cookie": True})):
+            page.driver.get(host.base + "/")
+            text = json.dumps(json.dumps(body))
+            code = FETCH.replace("OPTIONS", f"""[
+                {{ mode: "no-cors", body: {text} }},
+                {{ headers: {{ "Content-Type": "application/json" }}, body: {text} }},
+                {{ mode: "no-cors", body: new Blob([{text}], {{ type: "application/json" }}) }}]""")
+            await_request(stack, lambda: attack(page, code, page.base + "/api/v1/auth/" + path))
 
 
-def test_nothing_here_is_read_from_elsewhere(page, stack, user, elsewhere):
-    page.expect(r".")
-    application = user.create("Secretcorp")
-    sign_in(page, user)
-    page.driver.get(elsewhere.base + "/")
-    for path in ("/api/v1/me", "/api/v1/applications", f"/api/v1/applications/{application['id']}", "/api/v1/me/export",
-                 "/api/v1/openapi.json",
-                 "/account", "/"):
-        for text in attack(page, READS, page.base + path):
-            assert text == "", (path, text[:200])
+def test_nothing_here_is_read_from_elsewhere(page, victim, hosts):
+    application = victim.create("Secretcorp")
+    for host in hosts:
+        page.driver.get(host.base + "/")
+        for path in ("/api/v1/me", "/api/v1/applications", f"/api/v1/applications/{application['id']}",
+                     "/api/v1/me/export", "/api/v1/openapi.json", "/account", "/"):
+            for text in attack(page, READS, page.base + path):
+                assert text == "", (host.base, path, text[:200])
 
 
-def test_nothing_here_is_framed_or_held_by_its_opener(page, stack, user, elsewhere):
-    """No page of ours is drawn in another's frame, under whose glass one could be made to click, nor can one that opened it steer it."""
-    page.expect(r".")
-    sign_in(page, user)
-    page.driver.get(elsewhere.base + "/")
-    for path in ("/", "/account", "/api/v1/me", "/api/docs"):
-        shown = attack(page, """
-            const frame = document.createElement("iframe");
-            frame.src = target;
-            const loaded = new Promise((done) => { frame.onload = done; setTimeout(done, 3000); });
-            document.body.append(frame);
-            await loaded;
-            try { return [String(frame.contentDocument?.body?.innerText ?? "")]; } catch (error) { return [String(error)]; }""",
-                       page.base + path)
-        assert user.email not in shown[0]
-        frame = page.script("return document.querySelector('iframe:last-of-type');")
-        page.driver.switch_to.frame(frame)
-        assert user.email not in page.driver.page_source and "JobForge" not in page.driver.page_source
-        page.driver.switch_to.default_content()
-    page.script("window.other = window.open(arguments[0]);", page.base + "/account")
-    page.wait(lambda: page.script("return window.other === null || window.other.closed;"), "the window is out of reach")
+FRAME = """
+    const frame = document.createElement("iframe");
+    frame.src = target;
+    const loaded = new Promise((done) => { frame.onload = done; setTimeout(done, 3000); });
+    document.body.append(frame);
+    await loaded;
+    try { return [String(frame.contentDocument?.body?.innerText ?? "")]; } catch (error) { return [String(error)]; }"""
+
+
+def test_nothing_here_is_framed_or_held_by_its_opener(page, signed_in, hosts):
+    """
+    Not drawn in another's frame, under whose glass one could be made to click, nor steered by a page that opened it. The page
+    that is opened is ours, and renews its own session.
+    """
+    for host in hosts:
+        page.driver.get(host.base + "/")
+        for path in ("/", "/account", "/api/v1/me", "/api/docs"):
+            assert signed_in.email not in attack(page, FRAME, page.base + path)[0]
+            page.driver.switch_to.frame(page.script("return document.querySelector('iframe:last-of-type');"))
+            assert signed_in.email not in page.driver.page_source and "JobForge" not in page.driver.page_source
+            page.driver.switch_to.default_content()
+        page.script("window.other = window.open(arguments[0]);", page.base + "/account")
+        page.wait(lambda: page.script("return window.other === null || window.other.closed;"), "the window is out of reach")
 
 
 SCRIPTS = [

@@ -126,10 +126,10 @@ void meter_refresh(const struct meter *meter, struct slice outcome);
 
 /* ---- reading ---- */
 
-/* Says whether this worker takes new connections. At first it does not. */
+/* Says whether this worker waits for new connections, among other things. At first it does not. */
 void meter_accepts(const struct meter *meter, bool accepts);
 
-/* Whether a worker of the pool takes new connections and has no request in hand. */
+/* Whether a worker of the pool waits for new connections and has no request in hand. */
 bool metrics_has_idle(const struct metrics *metrics, int pool);
 
 /* Sums all workers' figures, those of the dead too. */

@@ -13,7 +13,7 @@ const struct problem_kind openapi_web_server_problems[] = {
 	{ 429, "too-many-requests", "Too many requests",
 	    "Too many requests from this address. Wait a moment and try again." },
 	{ 502, "bad-gateway", "No answer",
-	    "No worker took the request. If it changes something, look whether it did before trying again." },
+	    "The worker that had the request is gone. If it changes something, look whether it did before trying again." },
 	{ 504, "gateway-timeout", "No answer in time",
 	    "The answer took too long. If the request changes something, look whether it did before trying again." },
 	{ 0 },

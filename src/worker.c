@@ -35,13 +35,6 @@ static_assert((int)POOL_COUNT == METRICS_POOLS && (int)API_MAX_ENDPOINTS + (int)
 enum { PEER_TIMEOUT = 5000, IDLE_CHECK = 250, BACKGROUND_NICE = 5, STALE_AFTER = 50000, IN_HAND = 16 };
 
 /*
- * Events that are taken at once: as many requests as there is room for, and the database, the signals, the listening socket. What
- * epoll_wait(2) gives goes to the end of its queue and what it does not give stays in front: who is given more than he can
- * take makes those wait longest who came first.
- */
-enum { OTHER_EVENTS = 3, MAX_EVENTS = IN_HAND + OTHER_EVENTS };
-
-/*
  * A request that has waited longer than queue_timeout is not worth the work any more: whoever sent it gives up soon. When for some
  * time none has been prompt, the queue does not come from a burst, and waiting helps nobody: less of it is allowed.
  */
@@ -74,6 +67,8 @@ struct loop {
 	int most_connections;
 	int spare;         /* a descriptor that is given up for a connection when there is none else; -1: it has been */
 	int64_t late_since; /* microseconds, monotonic: all since then have waited; 0: the last has not */
+	unsigned begun;    /* requests, since the program began to serve */
+	bool more;         /* connections may wait to be accepted */
 	bool full;         /* no more connections for now */
 	bool listening;
 	bool stopping;
@@ -252,6 +247,7 @@ begin(struct loop *loop, struct slot *slot, struct fcgi *conn)
 	slot->call = (struct call){ .service = &loop->service, .arena = slot->arena, .request = &slot->request,
 		.response = &slot->response, .conn = conn, .ticket = &slot->ticket };
 	loop->in_hand++;
+	loop->begun++;
 	response_reset(&slot->response);
 	request_read(&slot->request, conn, slot->arena, loop->worker->pool == POOL_BULK);
 	meter_begin(loop->service.meter, slot->request.queued_us);
@@ -376,14 +372,17 @@ open_connection(struct loop *loop)
 	return true;
 }
 
-/* One, or what there is when no worker has time for it: it then waits its turn behind those that came before. */
+/*
+ * One, which leaves others to idle workers. When there is none, as many as requests were begun: what waits in the socket's queue
+ * then moves on as fast as what waits on connections, where it takes its turn.
+ */
 static void
-open_connections(struct loop *loop)
+open_connections(struct loop *loop, int begun)
 {
-	int most = metrics_has_idle(loop->worker->metrics, (int)loop->worker->pool) ? 1 : IN_HAND;
+	bool one = begun == 0 || metrics_has_idle(loop->worker->metrics, (int)loop->worker->pool);
 
-	while (most-- > 0 && !loop->full && open_connection(loop))
-		continue;
+	for (int most = one ? 1 : begun; most > 0 && loop->more && !loop->full; most--)
+		loop->more = open_connection(loop);
 }
 
 /*
@@ -413,7 +412,7 @@ share_listening(struct loop *loop)
 static void
 handle_events(struct loop *loop, const struct epoll_event events[], int count)
 {
-	bool waiting = false;
+	unsigned begun = loop->begun;
 	int64_t start = clock_us();
 
 	for (int i = 0; i < count; i++) {
@@ -422,7 +421,7 @@ handle_events(struct loop *loop, const struct epoll_event events[], int count)
 		if (i > 0 && clock_us() - start > STALE_AFTER)
 			break;
 		if (source == NULL)
-			waiting = true;
+			loop->more = true;
 		else if (source == loop)
 			loop->stopping = true;
 		else if (source == loop->service.db)
@@ -431,8 +430,8 @@ handle_events(struct loop *loop, const struct epoll_event events[], int count)
 			handle_connection(loop, source, events[i].events);
 	}
 	go_on(loop);
-	if (waiting)
-		open_connections(loop);
+	if (loop->listening)
+		open_connections(loop, (int)(loop->begun - begun));
 }
 
 /* ---- the loop ---- */
@@ -459,7 +458,7 @@ take_signals(void)
 static void
 run_loop(struct loop *loop)
 {
-	struct epoll_event events[MAX_EVENTS];
+	struct epoll_event events[IN_HAND];
 	int64_t deadline = INT64_MAX;
 
 	epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->signals, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = loop });
@@ -477,8 +476,10 @@ run_loop(struct loop *loop)
 		share_listening(loop);
 		watch_database(loop);
 		int patience = db_patience(loop->service.db);
-		int count = epoll_wait(loop->epoll, events, IN_HAND - loop->in_hand + OTHER_EVENTS,
+		/* As many as there is room for: what is given goes to the end of epoll's queue, taken or not, and loses its turn. */
+		int count = epoll_wait(loop->epoll, events, IN_HAND - loop->in_hand,
 		    patience < 0 || patience > IDLE_CHECK ? IDLE_CHECK : patience);
+		meter_accepts(loop->service.meter, false);
 		handle_events(loop, events, count);
 		if (patience == 0)
 			db_receive(loop->service.db);

@@ -213,17 +213,18 @@ def test_connections_of_one_address_are_limited():
 
 # --- Workers that are away ------------------------------------------------------------------------------------------
 
-def test_no_worker_is_502_within_5_seconds():
+def test_no_worker_is_503_within_5_seconds():
+    """Nothing was sent to anybody: the request may be repeated."""
     with Stack() as stack:
         user = stack.user()
         stack.stop_jobforged()
         for call in (lambda: user.get("/me"), lambda: user.post("/applications", APPLICATION),
                      lambda: user.post("/auth/login", {"email": user.email, "password": PASSWORD})):
             start = time.monotonic()
-            call().problem(502)
+            call().problem(503, slug="unavailable")
             assert time.monotonic() - start < 5
         for path in ("/healthz", "/readyz"):
-            stack.root.get(path).problem(502)
+            stack.root.get(path).problem(503, slug="unavailable")
         assert stack.root.get("/").status == 200
 
 

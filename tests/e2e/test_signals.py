@@ -199,11 +199,11 @@ def test_sigterm_finishes_the_request_in_flight():
         assert stack.jobforged.wait(20) == 0
         for name in ("api.sock", "auth.sock", "bulk.sock", "jobforged.pid"):
             assert not os.path.exists(stack.path(name)), name
-        user.get("/me").problem(502)
+        user.get("/me").problem(503)
 
 
 def test_sigterm_under_load_cuts_no_answer_in_two():
-    """Until nginx finds the sockets gone every request has its whole answer; after that it is a clean 502."""
+    """Until nginx finds the sockets gone every request has its whole answer; after that it is a clean 503, or 502 for what waited to be accepted."""
     with Stack(api_workers=2, auth_workers=1) as stack:
         user = stack.user()
         with load(user) as wrong:
@@ -212,7 +212,7 @@ def test_sigterm_under_load_cuts_no_answer_in_two():
             assert stack.jobforged.wait(30) == 0
             time.sleep(0.2)
         for answer in wrong:
-            answer.problem(502)
+            answer.problem(502, 503)
 
 
 def test_start_without_a_database_recovers_when_it_comes():

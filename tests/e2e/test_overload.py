@@ -1,0 +1,242 @@
+"""What tests/fault/overload.py measures, in short, and by which rule requests are refused that have waited too long."""
+
+import gzip
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from stack import PASSWORD, Response, Stack, connect, wait_for
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fault"))
+
+import overload  # noqa: E402
+
+RESUME = {"name": "A résumé", "content": "A résumé that is long enough to be one. " * 4}
+SHEET = "company_name,role_title,job_description\r\n"
+PATIENT = 0.3  # seconds
+
+
+@pytest.fixture(scope="module")
+def crowded():
+    with overload.Crowded(400, plain=False) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def impatient():
+    with Stack(api_workers=1, queue_timeout=int(PATIENT * 1000)) as stack:
+        stack.allow_errors('"event": "overload"')
+        yield stack
+
+
+# --- Slow clients ---------------------------------------------------------------------------------------------------
+
+def test_slow_clients_hold_up_nobody(crowded):
+    """A loaded machine may take longer than is promised; no honest request may fail."""
+    user = crowded.user()
+    user.create()
+    result = overload.slow_clients(crowded, user, clients=400, rounds=1, seconds=3)
+    assert result["wrong"] == 0, result
+    figures = result["figures"]
+    assert all(figures[f"{kind} connections"] >= 100 for kind in ("idle", "header", "body", "reader")), figures
+    assert result["crowded"][0]["p99"] < 2000, result
+
+
+def test_streams_that_are_taken_back_hold_up_nobody(crowded):
+    user = crowded.user()
+    result = overload.resets(crowded, user, rounds=1, seconds=2)
+    assert result["wrong"] == 0, result
+    assert result["figures"]["streams"] > 1000, result
+
+
+def test_the_surplus_of_logins_is_refused(crowded):
+    """Each takes a quarter of a second of a processor; more of them come than there is time for."""
+    crowded.write_conf(auth_workers=1, bcrypt_cost=12, queue_timeout=1000)
+    crowded.allow_errors('"event": "overload"')
+    crowded.reload()
+    result = overload.surplus("logins", crowded, overload.login_request, times=20, seconds=4, clients=2)
+    assert set(result["statuses"]) <= {401, 429, 503} and result["unsaid"] == 0, result
+    assert result["statuses"].get(503, 0) > 0 and result["statuses"][401] > 0, result
+    assert max(result["oldest"], result["refused_max"]) < overload.OLDEST, result
+
+
+# --- The rule -------------------------------------------------------------------------------------------------------
+
+def waiting(stack):
+    return stack.sql("SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'", stack.name)
+
+
+def together_with_a_lock(stack, requests, seconds):
+    """The first request has the one worker until others have waited for so long; their answers in order."""
+    answers = [None] * len(requests)
+    blocker = connect(stack.name)
+    blocker.autocommit = False
+    blocker.cursor().execute("LOCK TABLE public.user_resumes IN ACCESS EXCLUSIVE MODE")
+
+    def run(index):
+        answers[index] = requests[index]()
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(requests))]
+    try:
+        threads[0].start()
+        wait_for(lambda: waiting(stack), 5, "the first request waits for the lock")
+        for thread in threads[1:]:
+            thread.start()
+        time.sleep(seconds)
+    finally:
+        blocker.rollback()
+        blocker.close()
+        for thread in threads:
+            thread.join()
+    return answers
+
+
+def told(stack, text):
+    return [line for line in stack.log_lines() if line["event"] == "overload" and text in line["message"]]
+
+
+def test_what_has_waited_too_long_is_refused_without_work(impatient):
+    user = impatient.user()
+    health = []
+    first, *late = together_with_a_lock(impatient, [
+        lambda: user.post("/resumes", RESUME), *[lambda: user.post("/resumes", RESUME)] * 4,
+        lambda: user.get("/applications"),
+        lambda: health.append(impatient.root.get("/healthz")) or impatient.root.get("/readyz")], seconds=3 * PATIENT)
+    assert first.ok(201)
+    for answer in late[:-1]:
+        assert answer.problem(503, slug="overloaded")["detail"].endswith("try again.")
+        assert answer.headers["Retry-After"] == "1"
+    assert (health[0].status, late[-1].status) == (200, 200), "what tells how the service is goes on telling"
+    assert len(user.get("/resumes").ok()["data"]) == 1
+    lines = told(impatient, "has waited for")
+    assert len(lines) == 1 and lines[0]["level"] == "error", "told once, not for each request"
+    time.sleep(2.1)
+    user.get("/resumes").ok()
+    wait_for(lambda: len(told(impatient, "is over")) == 1, 5, "its end is told")
+    assert user.post("/resumes", RESUME).ok(201)
+
+
+def test_a_body_that_comes_slowly_has_not_waited(impatient):
+    user = impatient.user()
+    body = json.dumps(RESUME).encode()
+    with socket.create_connection(("127.0.0.1", impatient.http_port), 10) as sock:
+        sock.sendall((f"POST /api/v1/resumes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.token}\r\nConnection: close\r\n"
+                      f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n").encode())
+        for start in range(0, len(body), len(body) // 5 + 1):
+            time.sleep(PATIENT)
+            sock.sendall(body[start:start + len(body) // 5 + 1])
+        assert sock.recv(100).startswith(b"HTTP/1.1 201")
+
+
+def test_imports_and_exports_wait(impatient):
+    """They take their time, and so do those behind them."""
+    user = impatient.user()
+    first, second = together_with_a_lock(impatient, [lambda: user.get("/me/export")] * 2, seconds=2 * PATIENT)
+    assert (first.status, second.status) == (200, 200)
+
+
+# --- Bodies of strangers --------------------------------------------------------------------------------------------
+
+def stored(stack):
+    """Bytes of bodies that nginx keeps in files, those that it has unlinked too."""
+    total = 0
+    for pid in subprocess.run(["pgrep", "-P", str(stack.nginx.pid)], capture_output=True, text=True, check=True).stdout.split():
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                if "/body/" in os.readlink(f"/proc/{pid}/fd/{name}"):
+                    total += os.stat(f"/proc/{pid}/fd/{name}").st_size
+            except FileNotFoundError:
+                pass
+    return total
+
+
+def begin_body(stack, path, type, length, authorization, first=b""):
+    """Sends the head of a request and the beginning of its body."""
+    sock = socket.create_connection(("127.0.0.1", stack.http_port), 10)
+    sock.sendall((f"POST /api/v1{path} HTTP/1.1\r\nHost: x\r\nContent-Type: {type}\r\nContent-Length: {length}\r\n"
+                  + (f"Authorization: {authorization}\r\n" if authorization else "") + "\r\n").encode() + first)
+    return sock
+
+
+LARGE = [("/me/import", "application/json", 250 << 20), ("/me/import", "application/json", 10),
+         ("/applications", "text/csv", 7 << 20)]
+
+
+@pytest.mark.parametrize("path, type, length", LARGE)
+@pytest.mark.parametrize("authorization", [None, "Bearer x.y.z", "Basic eA=="])
+def test_large_bodies_of_strangers_are_refused_before_they_come(stack, path, type, length, authorization):
+    import http.client
+    with begin_body(stack, path, type, length, authorization, b"x" * min(length - 1, 300_000)) as sock:
+        answer = http.client.HTTPResponse(sock, method="POST")
+        answer.begin()
+        problem = Response(answer.status, answer.headers, answer.read()).problem(401, slug="unauthorized")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer"), problem
+        assert stored(stack) == 0, "nothing of it went to the disk"
+
+
+@pytest.mark.parametrize("path, type, length", LARGE[:1] + LARGE[2:])
+def test_large_bodies_of_users_are_taken(stack, path, type, length):
+    with begin_body(stack, path, type, length, "Bearer " + stack.user().token, b" " * 300_000):
+        wait_for(lambda: stored(stack) > 0, 5, "the body is on its way to the disk")
+    wait_for(lambda: stored(stack) == 0, 10, "it is dropped with its client")
+
+
+def test_a_large_sheet_of_a_user_is_read(stack):
+    user = stack.user()
+    row = "Acme,Engineer," + "A description of a job. " * 1000 + "\r\n"
+    answer = user.post("/applications", body=(SHEET + row * 60).encode(), type="text/csv")
+    assert answer.status == 201, answer
+
+
+def test_a_disabled_user_is_told_so_before_the_import(stack):
+    user = stack.user()
+    stack.sql("SELECT jobforge.user_disable(%s, %s)", user.id, "a test")
+    user.post("/me/import", body=b"{}").problem(403, slug="account-disabled")
+    user.post("/applications", body=b"x" * (2 << 20), type="text/csv").problem(403, slug="account-disabled")
+
+
+def test_large_bodies_meet_the_database_that_is_away(stack):
+    user = stack.user()
+    with stack.admin.cursor() as sql:
+        stack.allow_errors("database")
+        sql.execute(f'ALTER DATABASE "{stack.name}" CONNECTION LIMIT 0')
+        try:
+            sql.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = 'jobforge_app'",
+                        (stack.name,))
+            wait_for(lambda: user.get("/me").status == 503, 5, "503")
+            answer = user.post("/me/import", body=b"{}")
+            assert answer.problem(503) and answer.headers["Retry-After"]
+        finally:
+            sql.execute(f'ALTER DATABASE "{stack.name}" CONNECTION LIMIT -1')
+    wait_for(lambda: user.get("/me").status == 200, 10, "connected again")
+
+
+# --- Bodies that are hard work --------------------------------------------------------------------------------------
+
+def test_names_that_collide_cost_no_more_than_others(stack, comment):
+    """A mebibyte of members: the table behind them is seeded by chance, so nobody can make them collide."""
+    user = stack.user()
+    body = ("{" + ",".join(f'"{number:06x}":1' for number in range(90_000)) + "}").encode()
+    start = time.monotonic()
+    answer = user.post("/applications", body=body)
+    taken = time.monotonic() - start
+    assert len(answer.problem(422)["errors"]) <= 100
+    comment(f"an object of 90,000 members: {taken * 1000:.0f} ms")
+    assert taken < 4
+
+
+def test_nothing_is_decompressed(stack):
+    user = stack.user()
+    body = gzip.compress(json.dumps(RESUME).encode())
+    user.post("/resumes", body=body, headers={"Content-Encoding": "gzip"}).problem(400, 415)
+    assert user.get("/resumes").ok()["data"] == []
+
+
+def test_login_goes_on_where_the_password_is_right(crowded):
+    user = crowded.user()
+    crowded.anyone.post("/auth/login", {"email": user.email, "password": PASSWORD}).ok()

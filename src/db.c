@@ -12,6 +12,7 @@
 #include "conninfo.h"
 #include "log.h"
 #include "metrics.h"
+#include "trouble.h"
 
 enum {
 	MAX_OPTIONS = 4400,     /* more than a connection string may hold */
@@ -469,9 +470,7 @@ db_connect(struct db *db)
 static void
 note_failure(struct db *db)
 {
-	/* Said once when the trouble begins, not at every attempt. */
-	if (db->backoff == 0)
-		log_write(LOG_LEVEL_ERROR, "database", "%s", db->problem);
+	trouble_note(db->settings.troubles, TROUBLE_DATABASE, "%s", db->problem);
 	disconnect(db);
 	meter_connect(db->settings.meter, false);
 	db->backoff = db->backoff == 0 ? BACKOFF_FIRST : db->backoff * 2;
@@ -528,8 +527,10 @@ db_ready(struct db *db)
 	bool failing = db->backoff > 0;
 	bool alive = db->conn != NULL && is_alive(db);
 
-	if (alive && !is_old(db))
+	if (alive && !is_old(db)) {
+		trouble_passed(db->settings.troubles, TROUBLE_DATABASE);
 		return 0;
+	}
 	if (db->first != NULL) {
 		lose(db);
 	} else if (db->conn != NULL) {
@@ -542,8 +543,6 @@ db_ready(struct db *db)
 		note_failure(db);
 		return -1;
 	}
-	if (failing)
-		log_write(LOG_LEVEL_INFO, "database", "connected again");
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 struct arena;
 struct db;
 struct meter;
+struct troubles;
 struct db_result; /* the rows of one statement, until the arena is reset */
 
 /* A statement, prepared once per connection. Tables of them end with a row without a name. */
@@ -34,6 +35,7 @@ struct db_settings {
 	int connection_lifetime; /* seconds; 0: for ever */
 	int schema_version;      /* what jobforge.schema_migrations must say */
 	const struct meter *meter; /* NULL: nothing is counted */
+	struct troubles *troubles; /* NULL: a failed connection is told by db_problem() alone */
 	const struct db_statement *const *tables; /* of statements; NULL-terminated */
 };
 

@@ -109,7 +109,7 @@ check_pool(const struct conf *conf, enum pool pool, char *error, size_t error_si
 	struct endpoint endpoints[API_MAX_ENDPOINTS];
 	struct service service;
 
-	if (worker_prepare(&service, conf, pool, NULL, endpoints, error, error_size) != 0)
+	if (worker_prepare(&service, conf, pool, NULL, NULL, endpoints, error, error_size) != 0)
 		return -1;
 	int status = db_ready(service.db);
 	if (status != 0)

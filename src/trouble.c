@@ -22,8 +22,8 @@ struct troubles {
 	struct state states[TROUBLE_COUNT];
 };
 
-const char *const trouble_names[TROUBLE_COUNT] = { [TROUBLE_OVERLOAD] = "overload", [TROUBLE_DESCRIPTORS] = "descriptors",
-	[TROUBLE_DISK] = "disk", [TROUBLE_RESOURCES] = "resources" };
+const char *const trouble_names[TROUBLE_COUNT] = { [TROUBLE_DATABASE] = "database", [TROUBLE_OVERLOAD] = "overload",
+	[TROUBLE_DESCRIPTORS] = "descriptors", [TROUBLE_DISK] = "disk", [TROUBLE_RESOURCES] = "resources" };
 
 struct troubles *
 troubles_new(void)

@@ -8,6 +8,7 @@
 #include "base.h"
 
 enum trouble {
+	TROUBLE_DATABASE,    /* it cannot be connected to */
 	TROUBLE_OVERLOAD,    /* requests have waited too long for a worker */
 	TROUBLE_DESCRIPTORS, /* no descriptor for a connection */
 	TROUBLE_DISK,        /* the database's is full */

@@ -496,7 +496,7 @@ run_loop(struct loop *loop)
 
 int
 worker_prepare(struct service *service, const struct conf *conf, enum pool pool, const struct meter *meter,
-    struct endpoint endpoints[], char *error, size_t error_size)
+    struct troubles *troubles, struct endpoint endpoints[], char *error, size_t error_size)
 {
 	const struct db_settings settings = {
 		.conninfo = conf->database,
@@ -506,10 +506,11 @@ worker_prepare(struct service *service, const struct conf *conf, enum pool pool,
 		.schema_version = SCHEMA_VERSION,
 		.tables = api_statements[pool],
 		.meter = meter,
+		.troubles = troubles,
 	};
 
 	api_endpoints(endpoints);
-	*service = (struct service){ .conf = conf, .meter = meter, .pool = pool, .endpoints = endpoints };
+	*service = (struct service){ .conf = conf, .meter = meter, .troubles = troubles, .pool = pool, .endpoints = endpoints };
 	service->token_policy = (struct token_policy){ conf->token_algorithm, conf->token_issuer, conf->token_audience,
 		conf->access_token_lifetime };
 	service->keys = token_keys_read(conf->token_keys, error, error_size);
@@ -545,7 +546,7 @@ worker_run(const struct worker *worker)
 	if (worker->pool != POOL_API && nice(BACKGROUND_NICE) == -1 && errno != 0)
 		log_write(LOG_LEVEL_WARNING, "worker", "cannot lower the priority: %s", strerror(errno));
 	meter_init(&meter, worker->metrics, worker->place, worker->pool);
-	if (worker_prepare(&loop.service, worker->conf, worker->pool, &meter, endpoints, error, sizeof(error)) != 0) {
+	if (worker_prepare(&loop.service, worker->conf, worker->pool, &meter, worker->troubles, endpoints, error, sizeof(error)) != 0) {
 		log_write(LOG_LEVEL_ERROR, "worker", "%s", error);
 		return 1;
 	}
@@ -555,7 +556,6 @@ worker_run(const struct worker *worker)
 	loop.epoll = epoll_create1(EPOLL_CLOEXEC);
 	loop.spare = -1;
 	keep_spare(&loop);
-	loop.service.troubles = worker->troubles;
 	loop.most_connections = worker->conf->worker_connections;
 	db_ready(loop.service.db);
 	atomic_store(worker->ready, true);

@@ -33,10 +33,10 @@ struct worker {
  * drain_timeout is over. Returns the exit status of the process. */
 int worker_run(const struct worker *worker);
 
-/* Fills `service` for a pool: keys read, database not yet connected. 0, or -1 and a sentence in `error`. `endpoints` and
- * `meter` (NULL: nothing is counted) are the caller's memory. Freed by worker_release(). */
+/* Fills `service` for a pool: keys read, database not yet connected. 0, or -1 and a sentence in `error`. `endpoints`,
+ * `meter` (NULL: nothing is counted) and `troubles` (NULL: nothing is told) are the caller's memory. Freed by worker_release(). */
 int worker_prepare(struct service *service, const struct conf *conf, enum pool pool, const struct meter *meter,
-    struct endpoint endpoints[], char *error, size_t error_size) MUST_CHECK;
+    struct troubles *troubles, struct endpoint endpoints[], char *error, size_t error_size) MUST_CHECK;
 void worker_release(struct service *service);
 
 #endif

@@ -25,7 +25,7 @@ from stack import Stack, connect, wait_for  # noqa: E402
 SMALL = "/tmp/small" if servers.WRAP[:1] == ["bwrap"] else "/mnt"
 SMALL_BYTES = 300_000_000
 REQUESTS = 40          # while something has run out
-QUIET = 2.2            # seconds without trouble until it counts as over
+QUIET = 3.5            # seconds without trouble until it counts as over, and some more
 
 
 class Trouble:
@@ -152,7 +152,7 @@ def connections(stack, user):
     sql.execute(f'ALTER DATABASE "{stack.name}" CONNECTION LIMIT -1')
     database.close()
     trouble.heal(lambda: user.get("/me"), (200,))
-    return trouble.judge(None, None)
+    return trouble.judge()
 
 
 def locks(stack, user):

@@ -48,7 +48,7 @@ fuzz_service(enum pool pool)
 	}
 	if (service->conf == NULL) {
 		meter_init(&meters[pool], metrics, (int)pool, (int)pool);
-		HOLDS(worker_prepare(service, &conf, pool, &meters[pool], endpoints[pool], error, sizeof(error)) == 0);
+		HOLDS(worker_prepare(service, &conf, pool, &meters[pool], NULL, endpoints[pool], error, sizeof(error)) == 0);
 	}
 	return service;
 }

@@ -10,6 +10,7 @@
 #include "response.h"
 #include "route.h"
 #include "schema.h"
+#include "trouble.h"
 
 static const char MEDIA_METRICS[] = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -289,6 +290,16 @@ write_refusals(struct view *view, const struct service *service)
 }
 
 static void
+write_troubles(struct view *view, const struct troubles *troubles)
+{
+	static const char name[] = "jobforge_troubles_total";
+
+	head(view->out, name, "counter", "Requests, or attempts, that met what the log tells once a minute under this name.");
+	for (int i = 0; i < TROUBLE_COUNT; i++)
+		labelled(view->out, name, NULL, "trouble", trouble_names[i], trouble_count(troubles, (enum trouble)i));
+}
+
+static void
 write_service(struct view *view, const struct metrics *metrics)
 {
 	struct buffer *out = view->out;
@@ -324,6 +335,7 @@ handle_metrics(struct call *call)
 	write_logins(view);
 	write_refreshes(view);
 	write_refusals(view, service);
+	write_troubles(view, service->troubles);
 	call->response->content_type = MEDIA_METRICS;
 	return call->response->status = 200;
 }

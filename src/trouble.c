@@ -86,5 +86,5 @@ trouble_passed(struct troubles *troubles, enum trouble trouble)
 uint64_t
 trouble_count(const struct troubles *troubles, enum trouble trouble)
 {
-	return atomic_load(&troubles->states[trouble].count);
+	return troubles == NULL ? 0 : atomic_load(&troubles->states[trouble].count);
 }

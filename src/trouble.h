@@ -24,7 +24,7 @@ struct troubles;
 struct troubles *troubles_new(void) MUST_CHECK;
 void troubles_free(struct troubles *troubles);
 
-/* A request has met it; the sentence (printf(3)) says how. With NULL for `troubles` nothing is noted or told. */
+/* A request has met it; the sentence (printf(3)) says how. With NULL for `troubles`, here and below, nothing is noted or told. */
 void trouble_note(struct troubles *troubles, enum trouble trouble, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* A request has fared well where that trouble would have met it. It is over when none has met it for some seconds. */

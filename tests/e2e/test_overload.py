@@ -113,6 +113,7 @@ def test_what_has_waited_too_long_is_refused_without_work(impatient):
         assert answer.headers["Retry-After"] == "1"
     assert (health[0].status, late[-1].status) == (200, 200), "what tells how the service is goes on telling"
     assert len(user.get("/resumes").ok()["data"]) == 1
+    assert 'jobforge_troubles_total{trouble="overload"} 5\n' in impatient.root.get("/metrics").body.decode()
     lines = told(impatient, "has waited for")
     assert len(lines) == 1 and lines[0]["level"] == "error", "told once, not for each request"
     time.sleep(2.1)

@@ -88,6 +88,7 @@ main(void)
 	    "within a minute neither a new beginning nor its end is told, but that of another kind is: %s", lines);
 	run_child(note_nothing, NULL, lines, sizeof(lines));
 	is_string(lines, "", "without shared memory nothing is told");
+	is_int((long long)trouble_count(NULL, TROUBLE_DISK), 0, "or counted");
 	troubles_free(troubles);
 	return done();
 }

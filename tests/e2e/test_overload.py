@@ -24,7 +24,7 @@ PATIENT = 0.3  # seconds
 
 @pytest.fixture(scope="module")
 def crowded():
-    with overload.Crowded(400, plain=False) as stack:
+    with overload.Crowded(400, plain=False, queue_timeout=4500) as stack:
         yield stack
 
 

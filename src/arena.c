@@ -49,6 +49,7 @@ struct arena {
 	struct block *current; /* that small pieces are taken from: the kept one or the newest of `others` */
 	struct block *others;
 	struct deferred *deferred;
+	bool secret;
 };
 
 static struct block *
@@ -81,6 +82,27 @@ arena_new(void)
 	return arena;
 }
 
+void
+arena_keep_secrets(struct arena *arena)
+{
+	arena->secret = true;
+}
+
+bool
+arena_keeps_secrets(const struct arena *arena)
+{
+	return arena->secret;
+}
+
+static void
+wipe(const struct arena *arena, struct block *block)
+{
+	if (!arena->secret)
+		return;
+	ASAN_UNPOISON_MEMORY_REGION(block->data, block->used);
+	explicit_bzero(block->data, block->used);
+}
+
 /* A release may defer another: each is off the list before it runs. */
 static void
 run_deferred(struct arena *arena)
@@ -99,8 +121,10 @@ arena_reset(struct arena *arena)
 	while (arena->others != NULL) {
 		struct block *block = arena->others;
 		arena->others = block->next;
+		wipe(arena, block);
 		block_free(block);
 	}
+	wipe(arena, arena->kept);
 	arena->current = arena->kept;
 	arena->kept->used = 0;
 	ASAN_POISON_MEMORY_REGION(arena->kept->data, arena->kept->capacity);

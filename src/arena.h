@@ -20,6 +20,12 @@ void arena_free(struct arena *arena);
 /* Runs what was deferred, newest first, and takes all memory back; keeps up to 64 KiB for the next request. */
 void arena_reset(struct arena *arena);
 
+/* From now on each reset overwrites what was used: for requests with passwords and tokens of a session. */
+void arena_keep_secrets(struct arena *arena);
+
+/* Whether arena_keep_secrets() was called: what is kept outside of the arena for as long is then to be overwritten as well. */
+bool arena_keeps_secrets(const struct arena *arena);
+
 /* `size` zeroed bytes, aligned for any type, valid until the next reset. `size` 0 gives a valid pointer. */
 void *arena_alloc(struct arena *arena, size_t size);
 

@@ -89,3 +89,11 @@ buffer_free(struct buffer *buffer)
 	free(buffer->data);
 	*buffer = (struct buffer){ 0 };
 }
+
+void
+buffer_wipe(struct buffer *buffer)
+{
+	if (buffer->data != NULL)
+		explicit_bzero(buffer->data, buffer->capacity);
+	buffer_free(buffer);
+}

@@ -28,6 +28,9 @@ void buffer_clear(struct buffer *buffer);
 /* Frees its memory and leaves it empty. */
 void buffer_free(struct buffer *buffer);
 
+/* As buffer_free(), but overwrites it first: for secrets. Growing leaves copies behind, so all room is reserved beforehand. */
+void buffer_wipe(struct buffer *buffer);
+
 /* For a literal: the length is known when it is compiled. */
 #define BUFFER_LITERAL(buffer, literal) buffer_append((buffer), (literal), sizeof(literal) - 1)
 

@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "crypto.h"
@@ -96,4 +97,24 @@ void
 crypto_wipe(void *data, size_t len)
 {
 	OPENSSL_cleanse(data, len);
+}
+
+void *
+crypto_keys_new(size_t size)
+{
+	void *keys = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (keys == MAP_FAILED)
+		log_fatal("out_of_memory", "no memory for keys");
+	(void)madvise(keys, size, MADV_DONTDUMP); /* what a kernel does not know is no reason to stop */
+	(void)madvise(keys, size, MADV_WIPEONFORK);
+	return keys;
+}
+
+void
+crypto_keys_free(void *keys, size_t size)
+{
+	if (keys == NULL)
+		return;
+	crypto_wipe(keys, size);
+	munmap(keys, size);
 }

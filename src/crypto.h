@@ -26,6 +26,12 @@ size_t crypto_hmac_sha2(uint8_t out[SHA512_BYTES], int bits, struct slice key, c
 /* Compares in time that depends on `len` alone. */
 bool crypto_equal(const void *a, const void *b, size_t len);
 
+/* Zeroed memory for keys: in no core file, and zeros to a child process. Ends the process when there is none. */
+void *crypto_keys_new(size_t size);
+
+/* Wipes it and gives it back; NULL is allowed. */
+void crypto_keys_free(void *keys, size_t size);
+
 /* Overwrites memory in a way that the compiler keeps. */
 void crypto_wipe(void *data, size_t len);
 

@@ -25,6 +25,8 @@ struct fcgi {
 	FCGX_Request request;
 	bool ended;
 	struct record record;
+	char *input; /* libfcgi's own buffer, for the parameters and the body of a request */
+	size_t input_used;
 	int64_t timeout;  /* microseconds that one call of this file may wait for the peer's bytes */
 	int64_t deadline; /* of the call under way */
 };
@@ -50,6 +52,9 @@ OS_Read(int fd, char *out, size_t size)
 {
 	ssize_t got = clock_us() > reading->deadline ? 0 : read(fd, out, size);
 
+	reading->input = out;
+	if (got > 0 && (size_t)got > reading->input_used)
+		reading->input_used = (size_t)got;
 	return got <= 0 || record_take(&reading->record, out, (size_t)got) ? (int)got : 0;
 }
 
@@ -96,13 +101,31 @@ fcgi_socket(const struct fcgi *conn)
 	return conn->request.ipcFd;
 }
 
+/* Overwrites what libfcgi frees as it is: tokens stand in headers, passwords in bodies. */
+static void
+wipe_request(struct fcgi *conn)
+{
+	for (char **param = conn->request.envp; param != NULL && *param != NULL; param++)
+		explicit_bzero(*param, strlen(*param));
+	if (conn->input_used > 0)
+		explicit_bzero(conn->input, conn->input_used);
+	conn->input_used = 0;
+}
+
 int
 fcgi_receive(struct fcgi *conn)
 {
 	FCGX_Detach(&conn->request);
 	begin_reading(conn);
 	/* To libfcgi parameters that break off are as good as complete: an If-Match might be missing. */
-	return FCGX_Accept_r(&conn->request) == 0 && record_has_params(&conn->record) ? 0 : -1;
+	if (FCGX_Accept_r(&conn->request) != 0) {
+		conn->input_used = 0; /* libfcgi has freed it */
+		return -1;
+	}
+	if (record_has_params(&conn->record))
+		return 0;
+	wipe_request(conn);
+	return -1;
 }
 
 const char *const *
@@ -229,6 +252,7 @@ fcgi_finish(struct fcgi *conn)
 {
 	bool kept = conn->ended && conn->request.keepConnection != 0 && FCGX_GetError(conn->request.in) == 0;
 
+	wipe_request(conn);
 	FCGX_Free(&conn->request, 0);
 	conn->ended = false;
 	return kept ? 0 : -1;

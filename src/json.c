@@ -5,6 +5,7 @@
 #define json_type json_c_type
 #define json_bool json_c_bool
 #include <json-c/json.h>
+#include <json-c/printbuf.h>
 #undef json_type
 #undef json_bool
 
@@ -380,17 +381,49 @@ release_object(void *object)
 	json_object_put(object);
 }
 
-/* A number at the very end is complete only once json-c sees the NUL after it. */
-static enum json_tokener_error
-parse_checked(struct slice text, struct json_object **object)
+/* Overwrites all strings of a document; json-c gives out the addresses of its own copies. */
+static void
+wipe_strings(const struct json *value)
+{
+	struct json_cursor cursor = { 0 };
+	struct slice string = json_string(value);
+	if (string.len > 0)
+		explicit_bzero((char *)(uintptr_t)string.data, string.len);
+	for (size_t i = 0; i < json_length(value); i++)
+		wipe_strings(json_at(value, i));
+	while (json_type(value) == JSON_OBJECT && json_next(value, &cursor))
+		wipe_strings(cursor.value);
+}
+
+static void
+release_secret(void *object)
+{
+	wipe_strings(from_object(object));
+	json_object_put(object);
+}
+
+/* A buffer that has room for the longest token from the beginning leaves no copy behind when it grows. */
+static struct json_tokener *
+new_tokener(size_t longest)
 {
 	struct json_tokener *tokener = json_tokener_new_ex(JSON_MAX_DEPTH + 2);
-	if (tokener == NULL)
+	if (tokener == NULL || printbuf_memset(tokener->pb, 0, '\0', (int)longest + 1) != 0)
 		log_fatal("out_of_memory", "no memory for a JSON parser");
+	printbuf_reset(tokener->pb);
+	return tokener;
+}
+
+/* A number at the very end is complete only once json-c sees the NUL after it. */
+static enum json_tokener_error
+parse_checked(struct slice text, bool secret, struct json_object **object)
+{
+	struct json_tokener *tokener = new_tokener(secret ? text.len : 0);
 	*object = json_tokener_parse_ex(tokener, text.data, (int)text.len);
 	if (json_tokener_get_error(tokener) == json_tokener_continue)
 		*object = json_tokener_parse_ex(tokener, "", 1);
 	enum json_tokener_error error = json_tokener_get_error(tokener);
+	if (secret)
+		explicit_bzero(tokener->pb->buf, (size_t)tokener->pb->size);
 	json_tokener_free(tokener);
 	return error;
 }
@@ -399,14 +432,15 @@ static struct json *
 parse_by_json_c(struct arena *arena, struct slice text, const char **error)
 {
 	struct json_object *object;
-	enum json_tokener_error result = parse_checked(text, &object);
+	bool secret = arena_keeps_secrets(arena);
+	enum json_tokener_error result = parse_checked(text, secret, &object);
 	if (result != json_tokener_success) {
 		log_write(
 		    LOG_LEVEL_ERROR, "json", "json-c refused a checked text: %s", json_tokener_error_desc(result));
 		*error = "The text could not be read.";
 		return NULL;
 	}
-	arena_defer(arena, release_object, object);
+	arena_defer(arena, secret ? release_secret : release_object, object);
 	return from_object(object);
 }
 

@@ -5,6 +5,7 @@
 
 #include "arena.h"
 #include "buffer.h"
+#include "crypto.h"
 #include "cursor.h"
 #include "endpoint.h"
 #include "request.h"
@@ -146,13 +147,11 @@ read_cursor(struct call *call, const char *text, struct page *page)
 	uint8_t secret[CURSOR_SECRET];
 
 	/* A cursor made before a rotation of the keys is as good as a token made before it. */
-	for (size_t i = 0; token_keys_derive(call->service->keys, i, "cursor", secret); i++) {
-		if (cursor_decode(call->arena, secret, page->scope, call->user_id, slice_of(text), &page->cursor) == 0) {
-			page->has_cursor = true;
-			return 0;
-		}
-	}
-	return endpoint_problem(call, PROBLEM_BAD_CURSOR, NULL);
+	for (size_t i = 0; !page->has_cursor && token_keys_derive(call->service->keys, i, "cursor", secret); i++)
+		page->has_cursor =
+		    cursor_decode(call->arena, secret, page->scope, call->user_id, slice_of(text), &page->cursor) == 0;
+	crypto_wipe(secret, sizeof(secret));
+	return page->has_cursor ? 0 : endpoint_problem(call, PROBLEM_BAD_CURSOR, NULL);
 }
 
 static int
@@ -267,7 +266,9 @@ next_cursor(struct call *call, const struct page *page, const struct db_result *
 	if (id.len != UUID_TEXT || !token_keys_derive(call->service->keys, 0, "cursor", secret))
 		return NULL;
 	memcpy(cursor.id, id.data, UUID_TEXT + 1);
-	return cursor_encode(call->arena, secret, page->scope, call->user_id, &cursor);
+	const char *text = cursor_encode(call->arena, secret, page->scope, call->user_id, &cursor);
+	crypto_wipe(secret, sizeof(secret));
+	return text;
 }
 
 static int

@@ -46,6 +46,25 @@ response_header(struct response *response, const char *name, const char *value_f
 	BUFFER_LITERAL(&response->headers, ": ");
 	buffer_puts(&response->headers, value);
 	BUFFER_LITERAL(&response->headers, "\r\n");
+	explicit_bzero(value, strlen(value)); /* it may be a cookie */
+}
+
+static void
+wipe_part(struct buffer *part)
+{
+	enum { ROOM = 16 * 1024 };
+
+	part->len = 0;
+	buffer_reserve(part, ROOM);
+	explicit_bzero(part->data, part->capacity);
+}
+
+void
+response_wipe(struct response *response)
+{
+	wipe_part(&response->head);
+	wipe_part(&response->headers);
+	wipe_part(&response->body);
 }
 
 static void

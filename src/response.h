@@ -28,6 +28,10 @@ extern const char MEDIA_JSON[];
 void response_reset(struct response *response);
 void response_free(struct response *response);
 
+/* Overwrites all that the answer is made of, which stays empty, with room for an answer that holds tokens: more would grow by
+ * leaving a copy behind. */
+void response_wipe(struct response *response);
+
 /* Adds a header line. The value must not hold bytes of the client's that were not checked for CR and LF. */
 void response_header(struct response *response, const char *name, const char *value_format, ...) PRINTF_LIKE(3, 4);
 

@@ -203,8 +203,9 @@ read_keys(struct token_keys *keys, const char *path, char *error, size_t error_s
 struct token_keys *
 token_keys_read(const char *path, char *error, size_t error_size)
 {
-	struct token_keys *keys = calloc(1, sizeof(*keys));
-	if (keys == NULL || (keys->path = strdup(path)) == NULL)
+	struct token_keys *keys = crypto_keys_new(sizeof(*keys));
+	keys->path = strdup(path);
+	if (keys->path == NULL)
 		log_fatal("out_of_memory", "no memory for the token keys");
 	if (read_keys(keys, path, error, error_size) == 0)
 		return keys;
@@ -218,8 +219,7 @@ token_keys_free(struct token_keys *keys)
 	if (keys == NULL)
 		return;
 	free(keys->path);
-	crypto_wipe(keys, sizeof(*keys));
-	free(keys);
+	crypto_keys_free(keys, sizeof(*keys));
 }
 
 static bool
@@ -293,6 +293,7 @@ put_together(struct arena *arena, const char *header, const char *claims, const 
 {
 	uint8_t mac[SHA512_BYTES];
 	struct buffer token = { 0 };
+	buffer_reserve(&token, 2 * TOKEN_MAX);
 	put_base64url(&token, header, strlen(header));
 	buffer_putc(&token, '.');
 	put_base64url(&token, claims, strlen(claims));
@@ -300,7 +301,7 @@ put_together(struct arena *arena, const char *header, const char *claims, const 
 	buffer_putc(&token, '.');
 	put_base64url(&token, mac, mac_len);
 	char *text = token.len > TOKEN_MAX ? NULL : arena_copy(arena, token.data, token.len);
-	buffer_free(&token);
+	buffer_wipe(&token);
 	return text;
 }
 
@@ -406,11 +407,10 @@ signature_is_valid(const struct check *check, const struct token_key *key)
 	uint8_t mac[SHA512_BYTES], given[SHA512_BYTES];
 	size_t signed_len = check->header.len + 1 + check->payload.len;
 	size_t len = crypto_hmac_sha2(mac, check->algorithm->bits, secret_of(key), check->header.data, signed_len);
-	if (check->signature.len != BASE64URL_TEXT(len))
-		return false;
-	if (base64url_decode(given, check->signature.data, check->signature.len) != (long)len)
-		return false;
-	return crypto_equal(mac, given, len);
+	bool equal = check->signature.len == BASE64URL_TEXT(len) &&
+	    base64url_decode(given, check->signature.data, check->signature.len) == (long)len && crypto_equal(mac, given, len);
+	crypto_wipe(mac, sizeof(mac)); /* it would make a token of what was sent */
+	return equal;
 }
 
 static enum token_result

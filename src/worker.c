@@ -221,6 +221,8 @@ finish(struct loop *loop, struct slot *slot)
 	int kept = send_answer(loop, slot);
 
 	arena_reset(slot->arena);
+	if (loop->worker->pool == POOL_AUTH)
+		response_wipe(&slot->response);
 	slot->conn = NULL;
 	loop->in_hand--;
 	meter_end(loop->service.meter);
@@ -529,6 +531,16 @@ worker_release(struct service *service)
 	token_keys_free(service->keys);
 }
 
+static void
+prepare_slot(struct slot *slot, bool secret)
+{
+	slot->arena = arena_new();
+	if (!secret)
+		return;
+	arena_keep_secrets(slot->arena);
+	response_wipe(&slot->response);
+}
+
 int
 worker_run(const struct worker *worker)
 {
@@ -552,7 +564,7 @@ worker_run(const struct worker *worker)
 	}
 	fcgi_init();
 	for (int i = 0; i < IN_HAND; i++)
-		loop.slots[i].arena = arena_new();
+		prepare_slot(&loop.slots[i], worker->pool == POOL_AUTH);
 	loop.epoll = epoll_create1(EPOLL_CLOEXEC);
 	loop.spare = -1;
 	keep_spare(&loop);

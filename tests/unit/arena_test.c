@@ -13,6 +13,10 @@
 #endif
 #endif
 
+#ifdef POISONED
+#include <sanitizer/asan_interface.h>
+#endif
+
 static bool
 is_zero(const char *memory, size_t size)
 {
@@ -231,6 +235,30 @@ read_past_end(void *argument)
 #endif
 
 static void
+look_at_secret(void *secret)
+{
+	is_string(secret, "secret", "what is released still sees what is in the arena");
+}
+
+static void
+test_secrets(void)
+{
+	struct arena *arena = arena_new();
+	ok(!arena_keeps_secrets(arena), "an arena keeps no secrets");
+	arena_keep_secrets(arena);
+	ok(arena_keeps_secrets(arena), "unless it is told to");
+	char *secret = arena_copy(arena, "secret", 6);
+	arena_defer(arena, look_at_secret, secret);
+	arena_alloc(arena, 1024 * 1024);
+	arena_reset(arena);
+#ifdef POISONED
+	ASAN_UNPOISON_MEMORY_REGION(secret, 6);
+#endif
+	is_bytes(secret, 6, "\0\0\0\0\0\0", 6, "then they are overwritten");
+	arena_free(arena);
+}
+
+static void
 test_poison(void)
 {
 #ifdef POISONED
@@ -256,6 +284,7 @@ main(void)
 	test_deferred();
 	test_deferred_objects();
 	test_out_of_memory();
+	test_secrets();
 	test_poison();
 	return done();
 }

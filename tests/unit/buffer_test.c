@@ -99,15 +99,27 @@ test_out_of_memory(void)
 	ok(strstr(errors, "\"event\":\"out_of_memory\"") != NULL, "out of memory: a line in the log");
 }
 
+static void
+test_wipe(void)
+{
+	struct buffer buffer = { 0 };
+	buffer_wipe(&buffer);
+	ok(buffer.data == NULL, "an empty buffer can be wiped");
+	buffer_puts(&buffer, "x");
+	buffer_wipe(&buffer);
+	ok(buffer.data == NULL && buffer.len == 0 && buffer.capacity == 0, "a wiped one is empty");
+}
+
 int
 main(void)
 {
-	plan(17);
+	plan(19);
 	test_append();
 	test_growth();
 	test_printf_at_the_edge();
 	test_reserve();
 	test_clear();
 	test_out_of_memory();
+	test_wipe();
 	return done();
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "crypto.h"
 #include "encode.h"
@@ -191,6 +192,25 @@ test_machine_in_trouble(void)
 	}
 }
 
+/* Ends with 0 when the child sees none of the bytes. */
+static void
+look_for_keys(void *keys)
+{
+	static const char zeros[100];
+	_exit(memcmp(keys, zeros, sizeof(zeros)) == 0 ? 0 : 1);
+}
+
+static void
+test_keys(void)
+{
+	char *keys = crypto_keys_new(100), errors[256];
+	memset(keys, 'x', 100);
+	is_int(run_child(look_for_keys, keys, errors, sizeof(errors)), 0, "a child process has no keys");
+	ok(keys[0] == 'x' && keys[99] == 'x', "its parent still has");
+	crypto_keys_free(keys, 100);
+	crypto_keys_free(NULL, 100);
+}
+
 int
 main(void)
 {
@@ -200,5 +220,6 @@ main(void)
 	test_hmac();
 	test_random();
 	test_equal_and_wipe();
+	test_keys();
 	return done();
 }

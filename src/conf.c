@@ -68,6 +68,8 @@ static const struct confkey keys[] = {
 	    .help = "Milliseconds that a request may have waited for a worker; 503 after that." },
 	{ KEY(drain_timeout), .type = CONFKEY_INTEGER, .min = 1, .max = 3600, .fallback = "30",
 	    .help = "Seconds that a worker told to stop may take to finish." },
+	{ KEY(sandbox), .type = CONFKEY_BOOLEAN, .fallback = "on",
+	    .help = "Whether workers are held to the system calls of their work, and memory is hidden; off: to debug." },
 	{ KEY(pid_file), .type = CONFKEY_STRING, .max = TEXT_MAX, .fallback = "",
 	    .help = "File that holds the master's process id while it runs; empty: none." },
 
@@ -196,6 +198,15 @@ fail_choice(struct loader *loader, const struct confkey *key, struct origin orig
 	return result;
 }
 
+/* It may be a connection string with a password. */
+static void
+free_string(char *string)
+{
+	if (string != NULL)
+		explicit_bzero(string, strlen(string));
+	free(string);
+}
+
 static int
 set_string(struct loader *loader, const struct confkey *key, struct slice value, struct origin origin)
 {
@@ -212,7 +223,7 @@ set_string(struct loader *loader, const struct confkey *key, struct slice value,
 	if (copy == NULL)
 		return fail(loader, origin, "out of memory");
 	char **target = confkey_member(&loader->conf, key);
-	free(*target);
+	free_string(*target);
 	*target = copy;
 	return 0;
 }
@@ -353,7 +364,7 @@ load_file(struct loader *loader, const char *path)
 		result = fail(loader, whole, "larger than %d bytes, so it is no configuration file", CONFFILE_MAX);
 	else
 		result = load_text(loader, path, &text);
-	buffer_free(&text);
+	buffer_wipe(&text);
 	return result;
 }
 
@@ -420,6 +431,14 @@ conf_flag_known(const char *flag)
 	return parse_flag(flag, &value) != NULL;
 }
 
+bool
+conf_flag_is_secret(const char *flag)
+{
+	struct slice value;
+	const struct confkey *key = parse_flag(flag, &value);
+	return key != NULL && key->type == CONFKEY_CONNINFO;
+}
+
 static int
 load_flags(struct loader *loader, char *const flags[], int count)
 {
@@ -481,6 +500,13 @@ conf_free(struct conf *conf)
 {
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
 		if (confkey_is_string(&keys[i]))
-			free(*(char **)confkey_member(conf, &keys[i]));
+			free_string(*(char **)confkey_member(conf, &keys[i]));
 	*conf = (struct conf){ 0 };
+}
+
+void
+conf_forget_administrators(struct conf *conf)
+{
+	explicit_bzero(conf->admin_database, strlen(conf->admin_database));
+	explicit_bzero(conf->backup_database, strlen(conf->backup_database));
 }

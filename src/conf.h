@@ -30,6 +30,7 @@ struct conf {
 	int worker_connections;    /* kept FastCGI connections per worker, 1..65536, default 4096 */
 	int queue_timeout;         /* milliseconds that a request may have waited, 10..4500, default 3000 */
 	int drain_timeout;         /* seconds that a stopping worker may take, 1..3600, default 30 */
+	bool sandbox;              /* default on */
 	char *pid_file;            /* empty: none */
 
 	/* Tokens and passwords */
@@ -70,11 +71,17 @@ struct conf {
 int conf_load(struct conf *conf, const char *path, char *const flags[], int flag_count, char *error, size_t error_size)
     MUST_CHECK;
 
-/* Frees the strings and zeroes it. */
+/* Wipes and frees the strings and zeroes it. */
 void conf_free(struct conf *conf);
+
+/* Wipes the connection strings that only jobforgectl uses. */
+void conf_forget_administrators(struct conf *conf);
 
 /* Whether conf_load() takes `flag`: its name is a key's, whatever the value. */
 bool conf_flag_known(const char *flag);
+
+/* Whether the value of `flag` may hold a password. */
+bool conf_flag_is_secret(const char *flag);
 
 /* Writes every key with its value, default and help to standard output, in the format of the file; with NULL a file in
  * which every default stands commented out. The password of a connection string is not shown. */

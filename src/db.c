@@ -558,6 +558,35 @@ db_schema_differs(const struct db *db)
 	return db->schema_differs;
 }
 
+/* Whether one of the hosts is no directory of unix sockets. */
+static bool
+names_remote(const char *hosts)
+{
+	for (const char *host = hosts; host != NULL; host = strchr(host, ',')) {
+		host += *host == ',';
+		if (strchr("/@,", *host) == NULL) /* which finds the end too */
+			return true;
+	}
+	return false;
+}
+
+bool
+db_is_remote(const struct db *db)
+{
+	static const char *const telling[] = { "hostaddr", "host", "service" };
+	PQconninfoOption *given = PQconninfoParse(db->settings.conninfo, NULL);
+	PQconninfoOption *fallbacks = PQconndefaults(); /* of the environment */
+	bool remote = given == NULL || fallbacks == NULL;
+
+	for (size_t i = 0; i < COUNT_OF(telling); i++) {
+		const char *value = part_of(given, telling[i]);
+		remote = remote || names_remote(*value != '\0' ? value : part_of(fallbacks, telling[i]));
+	}
+	PQconninfoFree(given);
+	PQconninfoFree(fallbacks);
+	return remote;
+}
+
 /* ---- transactions ---- */
 
 static void

@@ -51,6 +51,9 @@ void db_free(struct db *db);
  */
 int db_ready(struct db *db);
 
+/* Whether connecting takes more than unix sockets. */
+bool db_is_remote(const struct db *db);
+
 /* Why db_ready() last failed, as a sentence for the operator (never for a client). */
 const char *db_problem(const struct db *db);
 

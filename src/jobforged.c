@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "cmdline.h"
 #include "conf.h"
 #include "log.h"
 #include "master.h"
@@ -16,6 +17,7 @@ struct command {
 	bool help;
 	bool version;
 	struct master_source source;
+	char *flags[MAX_ARGUMENTS];
 };
 
 static const char usage[] = "usage: jobforged [-t] [--config FILE] [--KEY=VALUE ...]\n"
@@ -27,12 +29,10 @@ static const char usage[] = "usage: jobforged [-t] [--config FILE] [--KEY=VALUE 
 			    "\n"
 			    "The keys are described in jobforged.conf(5).\n";
 
-/* Sorts the arguments: ours, and at the front of argv those that are keys of the configuration. */
+/* Sorts the arguments: ours, and those that are keys of the configuration. */
 static int
 read_command(struct command *command, int argc, char *argv[])
 {
-	int flags = 0;
-
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "-t") == 0)
 			command->test = true;
@@ -47,12 +47,12 @@ read_command(struct command *command, int argc, char *argv[])
 		else if (strncmp(argv[i], "--config=", 9) == 0)
 			command->source.path = argv[i] + 9;
 		else if (conf_flag_known(argv[i]))
-			argv[flags++] = argv[i];
+			command->flags[command->source.flag_count++] = argv[i];
 		else
 			return -1;
 	}
-	command->source.flags = argv;
-	command->source.flag_count = flags;
+	command->source.flags = command->flags;
+	command->source.arguments = argv;
 	return 0;
 }
 
@@ -79,19 +79,15 @@ test(const struct conf *conf)
 	return 0;
 }
 
-int
-main(int argc, char *argv[])
+static int
+run(int argc, char *argv[])
 {
 	static const char default_path[] = SYSCONFDIR "/jobforge/jobforged.conf";
 	struct command command = { 0 };
 	struct conf conf = { 0 };
-	char *arguments[MAX_ARGUMENTS + 1] = { NULL };
 	char error[512];
 
-	for (int i = 0; i < argc && i < MAX_ARGUMENTS; i++) /* read_command() sorts them */
-		arguments[i] = argv[i];
-	command.source.arguments = arguments;
-	if (argc > MAX_ARGUMENTS || read_command(&command, argc, argv) != 0) {
+	if (read_command(&command, argc, argv) != 0) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
@@ -110,10 +106,29 @@ main(int argc, char *argv[])
 		fprintf(stderr, "jobforged: %s\n", error);
 		return 1;
 	}
+	conf_forget_administrators(&conf);
 	log_set_level(conf.log_level);
 	if (!command.test)
 		return master_run(&conf, &command.source);
 	int status = test(&conf);
 	conf_free(&conf);
+	return status;
+}
+
+int
+main(int argc, char *argv[])
+{
+	char *arguments[MAX_ARGUMENTS + 1];
+
+	if (argc > MAX_ARGUMENTS) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	if (cmdline_hide(argc, argv, arguments, conf_flag_is_secret) != 0) {
+		fputs("jobforged: out of memory\n", stderr);
+		return 1;
+	}
+	int status = run(argc, arguments);
+	cmdline_forget(arguments, "JOBFORGE_");
 	return status;
 }

@@ -14,6 +14,7 @@
 
 #include "log.h"
 #include "markdown.h"
+#include "sandbox.h"
 
 /*
  * Debian 12's cmark-gfm is 0.29.0.gfm.6. Inputs that take it quadratic time are in six advisories (CVE-2023-22483,
@@ -146,6 +147,8 @@ run_child(int output, struct slice text, pid_t parent)
 	if (getppid() != parent)
 		_exit(EXIT_FAILURE);
 	limit_process();
+	if (sandbox_narrow() != 0)
+		_exit(EXIT_FAILURE);
 	const char *html = convert(text);
 	for (size_t left = strlen(html); left > 0;) {
 		ssize_t written = write(output, html, left);
@@ -204,9 +207,7 @@ convert_apart(struct buffer *out, struct slice text)
 	if (child < 0)
 		log_write(LOG_LEVEL_WARNING, "markdown", "no process: %s", strerror(errno));
 	bool complete = child > 0 && read_output(out, ends[0]);
-	close(ends[0]);
-	if (child > 0 && !complete)
-		kill(child, SIGKILL);
+	close(ends[0]); /* whoever goes on writing ends by that */
 	return child > 0 && ended_well(child) && complete;
 }
 

@@ -16,6 +16,7 @@
 
 #include "api.h"
 #include "clock.h"
+#include "cmdline.h"
 #include "conf.h"
 #include "handover.h"
 #include "listener.h"
@@ -23,6 +24,7 @@
 #include "metrics.h"
 #include "notify.h"
 #include "refusals.h"
+#include "sandbox.h"
 #include "token.h"
 #include "trouble.h"
 #include "worker.h"
@@ -87,15 +89,22 @@ pool_socket(struct conf *conf, enum pool pool)
 
 /* ---- workers ---- */
 
-static int
-drop_privileges(const char *user)
+/* Whether workers become another user, which takes rights of the master. */
+static bool
+changes_user(const struct conf *conf)
 {
-	if (user == NULL || user[0] == '\0' || geteuid() != 0)
+	return geteuid() == 0 && conf->user != NULL && conf->user[0] != '\0';
+}
+
+static int
+drop_privileges(const struct conf *conf)
+{
+	if (!changes_user(conf))
 		return 0;
-	struct passwd *entry = getpwnam(user);
-	if (entry == NULL || initgroups(user, entry->pw_gid) != 0 || setgid(entry->pw_gid) != 0 ||
+	struct passwd *entry = getpwnam(conf->user);
+	if (entry == NULL || initgroups(conf->user, entry->pw_gid) != 0 || setgid(entry->pw_gid) != 0 ||
 	    setuid(entry->pw_uid) != 0) {
-		log_write(LOG_LEVEL_ERROR, "worker", "cannot become the user %s: %s", user,
+		log_write(LOG_LEVEL_ERROR, "worker", "cannot become the user %s: %s", conf->user,
 		    entry == NULL ? "there is no such user" : strerror(errno));
 		return -1;
 	}
@@ -127,7 +136,7 @@ master_check(const struct conf *conf, char *error, size_t error_size)
 		snprintf(error, error_size, "database is not set: say where the database is");
 		return -1;
 	}
-	if (drop_privileges(conf->user) != 0) {
+	if (drop_privileges(conf) != 0) {
 		snprintf(error, error_size, "user: cannot become %s", conf->user);
 		return -1;
 	}
@@ -136,13 +145,35 @@ master_check(const struct conf *conf, char *error, size_t error_size)
 	return status;
 }
 
+/* Gives up what no process of ours needs once the sockets are there. */
+static int
+give_up_rights(const struct conf *conf, bool may_change_user, char *error, size_t error_size)
+{
+	if (sandbox_drop_privileges(may_change_user) != 0) {
+		snprintf(error, error_size, "capabilities cannot be given up: %s", strerror(errno));
+		return -1;
+	}
+	if (conf->sandbox)
+		sandbox_hide_memory();
+	return 0;
+}
+
 static NORETURN void
 become_worker(const struct master *master, pid_t self, enum pool pool, int place)
 {
 	const struct worker worker = { .conf = &master->conf, .pool = pool, .master = self, .listener = master->listeners[pool],
 		.ready = &master->ready[place], .metrics = master->metrics, .place = place, .troubles = master->troubles };
 
-	exit(drop_privileges(master->conf.user) != 0 ? 1 : worker_run(&worker));
+	char error[256];
+
+	cmdline_forget(master->source->arguments, "JOBFORGE_"); /* it has what it needs of them in its configuration */
+	if (drop_privileges(&master->conf) != 0)
+		exit(1);
+	if (give_up_rights(&master->conf, false, error, sizeof(error)) != 0) {
+		log_write(LOG_LEVEL_ERROR, "worker", "%s", error);
+		exit(1);
+	}
+	exit(worker_run(&worker));
 }
 
 static void
@@ -418,6 +449,7 @@ reload(struct master *master)
 		refuse(master, "the old configuration stays", error);
 		return;
 	}
+	conf_forget_administrators(&fresh);
 	if (check_apart(&fresh) != 0) {
 		refuse(master, "", "");
 		conf_free(&fresh);
@@ -587,6 +619,8 @@ master_run(struct conf *conf, const struct master_source *source)
 	take_over(master);
 	if (status == 0)
 		status = write_pid_file(master->conf.pid_file, error, sizeof(error));
+	if (status == 0)
+		status = give_up_rights(&master->conf, changes_user(&master->conf), error, sizeof(error));
 	if (status == 0) {
 		log_write(LOG_LEVEL_INFO, "master", "started with %d api, %d auth and %d bulk workers",
 		    master->conf.api_workers, master->conf.auth_workers, master->conf.bulk_workers);

@@ -15,7 +15,7 @@ struct master_source {
 	const char *path; /* NULL: no file */
 	char *const *flags;
 	int flag_count;
-	char *const *arguments; /* the whole command line, NULL-terminated, for a new program */
+	char **arguments; /* the whole command line, NULL-terminated, for a new program */
 };
 
 /* Runs until it is told to stop; takes `conf` over and frees it. Returns the exit status of the process. */

@@ -24,6 +24,7 @@
 #include "request.h"
 #include "response.h"
 #include "route.h"
+#include "sandbox.h"
 #include "schema.h"
 #include "token.h"
 #include "tokencache.h"
@@ -541,6 +542,20 @@ prepare_slot(struct slot *slot, bool secret)
 	response_wipe(&slot->response);
 }
 
+/* Once the first connection has been tried: by now most of what libraries read and load but once is there. */
+static int
+confine(const struct loop *loop)
+{
+	char error[256];
+
+	if (!loop->worker->conf->sandbox)
+		return 0;
+	if (sandbox_enter(db_is_remote(loop->service.db), error, sizeof(error)) == 0)
+		return 0;
+	log_write(LOG_LEVEL_ERROR, "sandbox", "%s", error);
+	return -1;
+}
+
 int
 worker_run(const struct worker *worker)
 {
@@ -570,6 +585,8 @@ worker_run(const struct worker *worker)
 	keep_spare(&loop);
 	loop.most_connections = worker->conf->worker_connections;
 	db_ready(loop.service.db);
+	if (confine(&loop) != 0)
+		return 1;
 	atomic_store(worker->ready, true);
 	run_loop(&loop);
 	log_flush(&loop.log_held);

@@ -7,8 +7,8 @@ exec awk '
 BEGIN {
 	# Lowest first; a name that ends in "*" stands for all that begin so.
 	layer("base", "base arena buffer clock log trouble utf8")
-	layer("leaf", "certificate child conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
-	    "jsonstream markdown metrics notify password record refusals schema token tokencache writer")
+	layer("leaf", "certificate child cmdline conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
+	    "jsonstream markdown metrics notify password record refusals sandbox schema token tokencache writer")
 	layer("request", "arguments auth create endpoint field fieldschema list openapi openapi_* problem request " \
 	    "response route row sheet")
 	layer("api", "api api_* minute")
@@ -20,6 +20,7 @@ BEGIN {
 	library("libjwt", "^(jwt.*|jansson)\\.h$", "token.c")
 	library("libxcrypt", "^crypt\\.h$", "password.c")
 	library("libcrypto", "^openssl/", "certificate.c crypto.c")
+	library("libseccomp", "^seccomp\\.h$", "sandbox.c")
 	library("cmark-gfm", "^cmark-gfm.*\\.h$", "markdown.c")
 
 	system_headers = "^((assert|complex|ctype|dirent|endian|errno|fcntl|fenv|float|getopt|glob|grp|inttypes|" \

@@ -122,6 +122,28 @@ def children(parent):
     return sorted(found)
 
 
+def process_status(pid):
+    """/proc/PID/status (proc(5)) as a dictionary."""
+    with open(f"/proc/{pid}/status") as file:
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
+
+
+def assert_confined(pid, filtered, bounding=0):
+    """No capabilities and no way to any; `filtered`: held to some system calls, more than the tests themselves are."""
+    found, own = process_status(pid), process_status(os.getpid())
+    assert found["NoNewPrivs"] == "1"
+    assert {int(found[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+    # Whoever has no CAP_SETPCAP cannot change it, and without new privileges it has nothing to bound.
+    assert os.getuid() != 0 or int(found["CapBnd"], 16) == bounding
+    if filtered:
+        assert found["Seccomp"] == "2"
+        assert int(found["Seccomp_filters"]) == int(own["Seccomp_filters"]) + 1
+    with open(f"/proc/{pid}/limits") as file:
+        assert re.search(r"^Max core file size +0 +0 ", file.read(), re.M)
+    # What is not to be dumped belongs to root.
+    assert os.stat(f"/proc/{pid}/environ").st_uid == 0
+
+
 # --- Databases ------------------------------------------------------------------------------------------------------
 
 def conninfo(database, user=None):

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from examples import APPLICATION
-from stack import BUILD, Stack, child_environment, die_with_parent, load, wait_for
+from stack import BUILD, Stack, assert_confined, child_environment, die_with_parent, load, wait_for
 
 STAYS = "the old program stays"
 NAMES = ("bulk", "auth", "api")  # in no order that the program knows
@@ -29,7 +29,8 @@ class Installed(Stack):
     """A stack whose jobforged is a copy that can be replaced, started as systemd starts it."""
 
     def __init__(self, listening=False, **conf):
-        super().__init__(api_workers=2, auth_workers=1, log_level="info", **conf)
+        # Without the sandbox, the program that runs may be looked at.
+        super().__init__(**{"api_workers": 2, "auth_workers": 1, "log_level": "info", "sandbox": "off", **conf})
         self.build = self.path("sbin")
         self.listening = listening
         self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -108,6 +109,22 @@ def test_sighup_goes_on_as_the_new_program_and_refuses_no_request(installed):
     assert installed.told() == "STOPPING=1"
     for name in NAMES:
         assert os.path.exists(installed.path(name + ".sock")) == installed.listening, "a socket is removed by who made it"
+
+
+def test_the_new_program_confines_itself_as_the_old_one_did():
+    with Installed(sandbox="on") as stack:
+        for text in (None, "#!/bin/sh\nexit 1\n", None):
+            stack.allow_errors(STAYS)
+            before = set(stack.workers())
+            stack.install(text)
+            stack.jobforged.send_signal(signal.SIGHUP)
+            if text is None:
+                wait_for(lambda before=before: before.isdisjoint(stack.workers()), 60, "all workers replaced")
+            else:
+                wait_for(lambda: stack.logged("reload", STAYS), 20, "the log says it")
+            for pid in (stack.jobforged.pid, *stack.workers()):
+                assert_confined(pid, pid != stack.jobforged.pid)
+            stack.user().get("/me").ok()
 
 
 @pytest.mark.parametrize("program, reason", [

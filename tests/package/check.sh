@@ -431,7 +431,7 @@ for suite in "${suites[@]}"; do
 	unpack "$suite-build"
 done
 check "the tarball of a release" enter "$work/trixie-build" sh -c 'apt-get -q update && apt-get -q -y install autoconf automake \
-	pkgconf libfcgi-dev libpq-dev libjson-c-dev libjwt-dev libcrypt-dev libssl-dev libcmark-gfm-dev libcmark-gfm-extensions-dev'
+	pkgconf libfcgi-dev libpq-dev libjson-c-dev libjwt-dev libcrypt-dev libssl-dev libseccomp-dev libcmark-gfm-dev libcmark-gfm-extensions-dev'
 check "make dist" make_tarball
 [ "$failures" -eq 0 ] || die "without it there is nothing to try"
 for suite in "${suites[@]}"; do

@@ -270,6 +270,10 @@ test_flags(void)
 	    "known flags");
 	ok(!conf_flag_known("--no-api-workers") && !conf_flag_known("--x=1") && !conf_flag_known("x"), "unknown flags");
 
+	ok(conf_flag_is_secret("--database=x") && conf_flag_is_secret("--admin-database=x"), "flags that may hold a password");
+	ok(!conf_flag_is_secret("--api-workers=2") && !conf_flag_is_secret("-t") && !conf_flag_is_secret("database=x"),
+	    "flags that hold none");
+
 	is_int(load_flag(&conf, "--server-timing", error), 0, "a bare boolean");
 	ok(conf.server_timing, "is on");
 	is_int(load_flag(&conf, "--no-server-timing", error), 0, "a boolean with no-");
@@ -458,6 +462,21 @@ test_damaged(const struct place *place)
 }
 
 static void
+test_forgetting(void)
+{
+	struct conf conf = { 0 };
+	char error[256];
+	char workers[] = "--database=dbname=a", admin[] = "--admin-database=dbname=b password=c";
+	char backup[] = "--backup-database=dbname=d", *flags[] = { workers, admin, backup };
+	is_int(conf_load(&conf, NULL, flags, 3, error, sizeof(error)), 0, "three connection strings");
+	conf_forget_administrators(&conf);
+	is_string(conf.admin_database, "", "the administrator's is forgotten");
+	is_string(conf.backup_database, "", "so is that of backups");
+	is_string(conf.database, "dbname=a", "the workers' stays");
+	conf_free(&conf);
+}
+
+static void
 test_names(void)
 {
 	is_string(conf_key(0), "database", "the first key");
@@ -484,6 +503,7 @@ main(void)
 	test_print(&place);
 	test_example(&place);
 	test_damaged(&place);
+	test_forgetting();
 	test_names();
 	place_remove(&place);
 	return done();

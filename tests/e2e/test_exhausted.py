@@ -21,7 +21,7 @@ def alone():
         yield stack
 
 
-@pytest.mark.parametrize("fault", [exhausted.descriptors, exhausted.log_file, exhausted.connections])
+@pytest.mark.parametrize("fault", [exhausted.descriptors, exhausted.nginx_descriptors, exhausted.log_file, exhausted.connections])
 def test_it_is_told_once_answered_and_healed(alone, fault):
     assert not fault(alone, alone.owner)
 

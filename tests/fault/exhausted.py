@@ -19,7 +19,7 @@ import psycopg2
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 
 import servers  # noqa: E402
-from stack import Stack, connect, wait_for  # noqa: E402
+from stack import Client, Stack, children, connect, wait_for  # noqa: E402
 
 # Where the database server sees the small disk: in a tree that it is unpacked in, or in the machine's own.
 SMALL = "/tmp/small" if servers.WRAP[:1] == ["bwrap"] else "/mnt"
@@ -108,6 +108,25 @@ def descriptors(stack, user):
     stack.hang_up()
     user.get("/applications").ok()
     return trouble.judge()
+
+
+def nginx_descriptors(stack, user):
+    """nginx has a descriptor for its client and none for a worker."""
+    trouble = Trouble("no descriptors for nginx", stack, "nginx")
+    stack.hang_up()
+    client = Client(stack, user.token, base="")
+    worker, = children(stack.nginx.pid)
+    limit = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (lowest_free(worker) + 1, limit[1]))
+    try:
+        for _ in range(REQUESTS):
+            trouble.ask(lambda: client.get("/api/v1/me"), (503,))
+    finally:
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, limit)
+    trouble.heal(lambda: client.get("/api/v1/me"), (200,))
+    if "Too many open files" not in stack.read("nginx.err"):
+        trouble.wrong.append("not told in the log of nginx")
+    return trouble.judge(None, None)
 
 
 def busiest(stack):
@@ -275,7 +294,7 @@ def campaign():
     with Limited() as server, Stack(plain=True, api_workers=1, auth_workers=1, log_level="info") as stack:
         stack.allow_errors("")
         user = stack.user()
-        for fault in (descriptors, log_file, connections, locks):
+        for fault in (descriptors, nginx_descriptors, log_file, connections, locks):
             wrong += fault(stack, user)
         for fault in (disk, write_ahead_log):
             wrong += fault(stack, user, server)

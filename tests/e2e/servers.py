@@ -64,8 +64,7 @@ class Server:
         with open(os.path.join(DATA[0], self.name + ".log"), "ab") as log:
             self.process = subprocess.Popen(
                 [*WRAP, os.path.join(PROGRAMS, "postgres"), "-D", self.inner_data, "-c",
-                 "unix_socket_directories=" + self.inner_sockets, "-c", "unix_socket_permissions=0700",
-                 "-c", "cluster_name=" + self.name],
+                 "unix_socket_directories=" + self.inner_sockets, "-c", "cluster_name=" + self.name],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", preexec_fn=die_with_parent, start_new_session=True)
         self.wait()
 

@@ -15,7 +15,7 @@ import servers  # noqa: E402
 
 @pytest.fixture(scope="module")
 def alone():
-    with Stack(api_workers=1, auth_workers=1) as stack:
+    with Stack(**exhausted.WORKERS) as stack:
         stack.allow_errors("")
         stack.owner = stack.user()
         yield stack
@@ -28,7 +28,7 @@ def test_it_is_told_once_answered_and_healed(alone, fault):
 
 @pytest.mark.skipif(not servers.PROGRAMS, reason="./dev test says how servers are started")
 def test_the_table_of_locks_is_full():
-    with servers.Alone(), Stack(api_workers=1, auth_workers=1) as stack:
+    with servers.Alone(), Stack(**exhausted.WORKERS) as stack:
         stack.allow_errors("")
         assert not exhausted.locks(stack, stack.user())
 

@@ -1,7 +1,7 @@
 """
-Another site's pages in a real browser, whose user is signed in here: what they send is not believed, and what is here they
-neither read nor frame. One of them is of another site altogether, the other only of another origin, as a neighbour under the same
-domain is: to that one SameSite is no obstacle.
+Another site's pages in a real browser, whose user is signed in here: what they send is not believed, and what is here
+they neither read nor frame. One of them is of another site altogether, the other only of another origin, as a
+neighbour under the same domain is: to that one SameSite is no obstacle.
 """
 
 import http.server
@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from browser import PATIENCE
 from stack import PASSWORD, wait_for
 
 OPTIONS = {"auth_workers": 2}
@@ -162,7 +163,7 @@ def await_request(stack, attack):
         return stack.log().count('"event":"request"')
     before = count()
     told = attack()
-    wait_for(lambda: count() > before, 10, "a request of it")
+    wait_for(lambda: count() > before, PATIENCE, "a request of it")
     return told
 
 
@@ -229,8 +230,8 @@ FRAME = """
 
 def test_nothing_here_is_framed_or_held_by_its_opener(page, signed_in, hosts):
     """
-    Not drawn in another's frame, under whose glass one could be made to click, nor steered by a page that opened it. The page
-    that is opened is ours, and renews its own session.
+    Not drawn in another's frame, under whose glass one could be made to click, nor steered by a page that opened it.
+    The page that is opened is ours, and renews its own session.
     """
     for host in hosts:
         page.driver.get(host.base + "/")
@@ -240,7 +241,7 @@ def test_nothing_here_is_framed_or_held_by_its_opener(page, signed_in, hosts):
             assert signed_in.email not in page.driver.page_source and "JobForge" not in page.driver.page_source
             page.driver.switch_to.default_content()
         page.script("window.other = window.open(arguments[0]);", page.base + "/account")
-        page.wait(lambda: page.script("return window.other === null || window.other.closed;"), "the window is out of reach")
+        page.wait(lambda: page.script("return window.other === null || window.other.closed;"), "the window out of reach")
 
 
 SCRIPTS = [
@@ -256,7 +257,9 @@ SCRIPTS = [
 
 
 def test_the_html_of_a_document_runs_nothing_when_it_is_a_page(page, stack, user):
-    """Opened by its own address, as a request of the page's would with the token: the rendering, under its own policy."""
+    """
+    Opened by its own address, as a request of the page's would with the token: the rendering, under its own policy.
+    """
     page.expect(r".")
     mark = "(document.title='owned',top.owned=1)"
     text = "\n\n".join(script.replace("MARK", mark) for script in SCRIPTS)

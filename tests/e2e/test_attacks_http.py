@@ -1,12 +1,13 @@
 """
-Attacks over HTTP beyond those of test_isolation.py, test_hostile.py and test_rules.py: fields that are nobody's to set, ids
-and tokens of another user wherever one may be given, and what nginx and a worker might read differently.
+Attacks over HTTP beyond those of test_isolation.py, test_hostile.py and test_rules.py: fields that are nobody's to
+set, ids and tokens of another user wherever one may be given, and what nginx and a worker might read differently.
 """
 
 import csv
 import io
 import json
 import re
+from urllib.parse import quote
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_an_import_makes_rows_of_the_importer_alone(stack, alice):
     assert answer.status == 200 or answer.status == 201, answer
     assert rows_of(stack, alice) == before, "alice's own are as they were"
     assert mallory.get("/me").ok()["email"] == mallory.email
-    ids = {row["id"] for row in mallory.get("/applications").ok()["data"]} | {row["id"] for row in mallory.get("/documents").ok()["data"]}
+    ids = {row["id"] for path in ("/applications", "/documents") for row in mallory.get(path).ok()["data"]}
     assert ids and not ids & set(alice.owned.values())
     assert {row["user_id"] for row in mallory.get("/applications").ok()["data"]} == {mallory.id}
     alice.get(f"/applications/{alice.owned['application']}").ok()
@@ -123,7 +124,10 @@ def test_a_document_of_another_is_near_nothing(alice, bob):
     assert [row["document"]["id"] for row in nearest] == [bob.owned["document"]]
 
 
-@pytest.mark.parametrize("path", ["/applications?limit=1", "/resumes?limit=1", "/documents?limit=1", "/audit-log?limit=1"])
+LISTS = ["/applications?limit=1", "/resumes?limit=1", "/documents?limit=1", "/audit-log?limit=1"]
+
+
+@pytest.mark.parametrize("path", LISTS)
 def test_a_cursor_is_of_one_user(stack, alice, bob, path):
     """And of one list, and of one order: it is signed with all of them."""
     for client in (alice, bob):
@@ -137,7 +141,7 @@ def test_a_cursor_is_of_one_user(stack, alice, bob, path):
     for answer in told:
         answer.problem(400, slug="bad-cursor")
         assert essence(answer) == essence(told[-1])
-    for other in {"/applications?limit=1", "/resumes?limit=1", "/documents?limit=1", "/audit-log?limit=1"} - {path}:
+    for other in set(LISTS) - {path}:
         alice.get(f"{other}&cursor={cursor}").problem(400, slug="bad-cursor")
 
 
@@ -156,7 +160,10 @@ def test_an_idempotency_key_of_another_replays_nothing(alice, bob):
 
 
 def test_a_tag_of_another_is_no_tag(alice, bob):
-    """Versions are numbers of transactions, which another's row has too: no condition on the own row is met by them but by chance."""
+    """
+    Versions are numbers of transactions, which another's row has too: no condition on the own row is met by them but
+    by chance.
+    """
     tag = alice.get(f"/applications/{alice.owned['application']}").headers["ETag"]
     own = bob.get(f"/applications/{bob.owned['application']}").headers["ETag"]
     assert tag != own
@@ -202,7 +209,8 @@ def test_no_answer_names_a_host_that_the_client_made_up(stack, bob, headers):
     for request in ("GET /", "GET /api", "GET /api/docs", "GET /js", "GET /nothing", "GET /api/v1/openapi.json",
                     "GET /api/v1/nothing",
                     "GET /api/v1/applications?limit=1", "OPTIONS /api/v1/applications", "POST /api/v1/applications"):
-        posted = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if request.startswith("POST") else ""
+        posted = (f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+                  if request.startswith("POST") else "")
         data = (f"{request} HTTP/1.1\r\n{headers}Authorization: Bearer {bob.token}\r\nConnection: close\r\n{posted}\r\n"
                 + (body if posted else ""))
         received = stack.raw(data.encode(), timeout=2).decode("latin-1")
@@ -239,7 +247,10 @@ RIDER = "GET /api/v1/me HTTP/1.1\r\nHost: x\r\nX-A: "
                           "/api/v1/me/export"])
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "DELETE", "FOO"])
 def test_a_body_that_nobody_reads_is_no_request(stack, target, method):
-    """What is sent as the body of a request to whatever takes none ends there (CL.0, TE.0): one answer, and that of the next request."""
+    """
+    What is sent as the body of a request to whatever takes none ends there (CL.0, TE.0): one answer, and that of the
+    next request.
+    """
     next_ = "GET /favicon.svg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     for framed in (f"Content-Length: {len(RIDER)}\r\n\r\n{RIDER}", f"{CHUNKED}{len(RIDER):x}\r\n{RIDER}\r\n0\r\n\r\n"):
         data = f"{method} {target} HTTP/1.1\r\nHost: x\r\n{framed}{next_}"
@@ -259,9 +270,12 @@ def test_a_body_that_nobody_reads_is_no_request(stack, target, method):
     "2\r\n{}\r\n00000000000000000000\r\n\r\n", "2\r\n{}\r\n0;" + "x" * 9000 + "\r\n\r\n",
 ], ids=range(12))
 def test_chunks_that_two_readers_would_read_differently(stack, bob, body):
-    """Whatever is made of them, nothing behind them is taken for a request of another client: the answers are at most two."""
-    data = (f"POST /api/v1/applications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bob.token}\r\nContent-Type: application/json\r\n"
-            f"{CHUNKED}{body}GET /api/v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    """
+    Whatever is made of them, nothing behind them is taken for a request of another client: the answers are at most
+    two.
+    """
+    data = (f"POST /api/v1/applications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bob.token}\r\n"
+            f"Content-Type: application/json\r\n{CHUNKED}{body}GET /api/v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     answers = parse(stack.raw(data.encode("latin-1"), timeout=3), ["POST", "GET"])
     assert 1 <= len(answers) <= 2
     assert answers[0].status in (400, 408, 422) or body.endswith("X"), answers
@@ -331,7 +345,6 @@ BREAKS = ["\r\nX-Evil: 1", "\nX-Evil: 1", "\rX-Evil: 1", "\r\n\r\n<script>", "\u
 @pytest.mark.parametrize("text", BREAKS, ids=range(len(BREAKS)))
 def test_no_text_becomes_a_header(stack, bob, text):
     """Of what a client writes, addresses of pages and ids stand in headers; names of files do not."""
-    from urllib.parse import quote
     bob.create(company="Acme" + text, name="n" + text)
     bob.create(company="Acme" + text)
     bob.post("/resumes", {**RESUME, "name": "r" + text}).ok(201)
@@ -357,11 +370,15 @@ FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(1)", "=HYPERLINK(\"https://evil.exampl
 
 
 def test_formulas_go_in_and_out_as_they_are(user):
-    """A download goes in again without a change, which a quote before each would end; it is never shown by the browser as a page."""
+    """
+    A download goes in again without a change, which a quote before each would end; it is never shown by the browser
+    as a page.
+    """
     for number, text in enumerate(FORMULAS):
         user.create(company=text, role=f"{number}")
     answer = user.get("/applications?format=csv")
-    assert answer.headers["Content-Type"].startswith("text/csv") and answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Type"].startswith("text/csv")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert re.fullmatch(r'attachment; filename="[a-z]+\.csv"', answer.headers["Content-Disposition"])
     rows = list(csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig"), newline="")))
     assert {row["company_name"] for row in rows} == set(FORMULAS)

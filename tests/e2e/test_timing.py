@@ -1,4 +1,7 @@
-"""The pairs of tests/security/timing.py, a few times each: their answers are alike. Their times say nothing on a busy machine."""
+"""
+The pairs of tests/security/timing.py, a few times each: their answers are alike. Their times say nothing on a busy
+machine.
+"""
 
 import os
 import sys

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """
-Whether the time of an answer tells what its words do not: whether an account exists, whether another user's row does, how much of a
-token or an address is right. Each row of the table is a pair of requests that must be answered alike; they are sent in turn, which
-comes first by chance, over one kept connection. `./dev security timing` starts it; README.md says how to read what it prints.
+Whether the time of an answer tells what its words do not: whether an account exists, whether another user's row does,
+how much of a token or an address is right. Each row of the table is a pair of requests that must be answered alike;
+they are sent in turn, which comes first by chance, over one kept connection. `./dev security timing` starts it;
+README.md says how to read what it prints.
 """
 
 import argparse
@@ -166,8 +167,10 @@ def report(found, chance):
     print(f"{'':56}{'n':>6}{'p50 us':>10}{'p50 us':>10}{'difference':>12}{'95 % of it':>20}{'slower':>8}  answers")
     for pair in found:
         difference, low, high = interval_of_difference(*pair.times, chance)
-        print(f"{pair.name:56}{len(pair.times[0]):6}{median(pair.times[0]):10.0f}{median(pair.times[1]):10.0f}{difference:12.1f}"
-              f"{f'{low:.1f} .. {high:.1f}':>20}{chance_of_being_slower(*pair.times):8.2f}"
+        first, second = (median(times) for times in pair.times)
+        interval = f"{low:.1f} .. {high:.1f}"
+        print(f"{pair.name:56}{len(pair.times[0]):6}{first:10.0f}{second:10.0f}{difference:12.1f}{interval:>20}"
+              f"{chance_of_being_slower(*pair.times):8.2f}"
               f"  {'differ' if not pair.alike else 'alike'}")
 
 

@@ -40,7 +40,7 @@ DECLARE
 	v_line text;
 	v_plan text := '';
 BEGIN
-	FOR v_line IN EXECUTE 'EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF) ' || format(p_statement, p_value) LOOP
+	FOR v_line IN EXECUTE 'EXPLAIN (ANALYZE, BUFFERS OFF, TIMING OFF, SUMMARY OFF) ' || format(p_statement, p_value) LOOP
 		CONTINUE WHEN v_line ~ 'Heap Fetches'; -- less for whoever looks second
 		v_plan := v_plan || replace(v_line, p_value, '?') || E'\n';
 	END LOOP;

@@ -52,6 +52,9 @@ not_null(void *memory)
 	return memory;
 }
 
+/* The byte before a piece may be read (CVE-2023-22485): so there are some, which are zero. */
+enum { BEFORE = _Alignof(max_align_t) };
+
 static void *
 take_zeroed(size_t count, size_t size)
 {
@@ -59,14 +62,25 @@ take_zeroed(size_t count, size_t size)
 	if (__builtin_mul_overflow(count, size, &total))
 		_exit(EXIT_FAILURE);
 	count_memory(total);
-	return not_null(calloc(1, total > 0 ? total : 1));
+	return (char *)not_null(calloc(1, BEFORE + total)) + BEFORE;
 }
 
 static void *
 take_again(void *memory, size_t size)
 {
 	count_memory(size);
-	return not_null(realloc(memory, size > 0 ? size : 1));
+	char *start = memory == NULL ? NULL : (char *)memory - BEFORE;
+	char *grown = not_null(realloc(start, BEFORE + size));
+	if (start == NULL)
+		memset(grown, 0, BEFORE);
+	return grown + BEFORE;
+}
+
+static void
+give_back(void *memory)
+{
+	if (memory != NULL)
+		free((char *)memory - BEFORE);
 }
 
 /* A limit that is met leaves no core file and no words of a sanitizer, whatever the parent does with the signals. */
@@ -124,7 +138,7 @@ empty_unsafe_links(cmark_node *document)
 static char *
 convert(struct slice text)
 {
-	cmark_mem memory = { take_zeroed, take_again, free };
+	cmark_mem memory = { take_zeroed, take_again, give_back };
 	cmark_gfm_core_extensions_ensure_registered();
 	cmark_parser *parser = cmark_parser_new_with_mem(CMARK_OPT_DEFAULT, &memory);
 	for (size_t i = 0; i < COUNT_OF(extensions); i++) {

@@ -296,15 +296,25 @@ static const struct sql_check {
 	    " FROM pg_auth_members AS m WHERE m.member = to_regrole('jobforge_app')"
 	    " UNION ALL SELECT format('%s belongs to jobforge_app', c.oid::regclass), 'ALTER its OWNER to jobforge_owner', false"
 	    " FROM pg_class AS c WHERE c.relowner = to_regrole('jobforge_app')"
+	    " UNION ALL SELECT 'jobforge_app may make temporary objects',"
+	    " format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()), true"
+	    " WHERE has_database_privilege(to_regrole('jobforge_app'), current_database(), 'TEMPORARY')"
 	    " UNION ALL SELECT 'role jobforge_backup does not pass by row level security', 'ALTER ROLE it BYPASSRLS', false"
 	    " FROM pg_roles AS r WHERE r.rolname = 'jobforge_backup' AND NOT r.rolbypassrls" },
 	{ "role settings", "as the workers need them",
-	    "SELECT format('the setting %s of jobforge_app is missing', w.setting),"
-	    " format('ALTER ROLE jobforge_app SET %s', replace(w.setting, '=', ' = ')), false FROM (VALUES"
-	    " ('plan_cache_mode=force_generic_plan'), ('jit=off'), ('enable_seqscan=off'), ('TimeZone=UTC'), ('DateStyle=ISO'),"
-	    " ('idle_in_transaction_session_timeout=10s'), ('lock_timeout=4s')) AS w (setting) WHERE NOT EXISTS ("
-	    "SELECT FROM pg_db_role_setting AS s WHERE s.setdatabase = 0 AND s.setrole = to_regrole('jobforge_app')"
-	    " AND w.setting = ANY (s.setconfig))" },
+	    "WITH wanted (setting) AS (VALUES ('plan_cache_mode=force_generic_plan'), ('jit=off'), ('enable_seqscan=off'),"
+	    " ('TimeZone=UTC'), ('DateStyle=ISO'), ('search_path=\"\"'), ('client_min_messages=warning'),"
+	    " ('idle_in_transaction_session_timeout=10s'), ('lock_timeout=4s')),"
+	    " found AS (SELECT s.setdatabase AS database, unnest(s.setconfig) AS setting FROM pg_db_role_setting AS s"
+	    " WHERE s.setrole = to_regrole('jobforge_app')"
+	    " AND s.setdatabase IN (0, (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())))"
+	    " SELECT format('the setting %s of jobforge_app is missing', w.setting),"
+	    " format('ALTER ROLE jobforge_app SET %s', replace(w.setting, '=', ' = ')), false FROM wanted AS w"
+	    " WHERE NOT EXISTS (SELECT FROM found AS f WHERE f.database = 0 AND f.setting = w.setting)"
+	    /* Any role may change its own, for all sessions to come. */
+	    " UNION ALL SELECT format('jobforge_app has the setting %s besides', f.setting),"
+	    " 'unless it is yours, ALTER ROLE jobforge_app RESET it, and find out who set it', true FROM found AS f"
+	    " WHERE f.setting NOT IN (SELECT w.setting FROM wanted AS w)" },
 	{ "row level security", "on and forced for every table that holds a user's data",
 	    "SELECT format('%s is not under forced row level security', c.oid::regclass),"
 	    " format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', c.oid::regclass), false"

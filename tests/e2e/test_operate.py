@@ -776,6 +776,18 @@ def test_doctor_sees_what_was_changed(operator, fresh, kind):
         assert sentence in faults, done.stdout
 
 
+def test_doctor_sees_what_a_worker_could_have_changed(operator, fresh):
+    """A copy has the rights to the database that everybody has by default; any role may change its own settings."""
+    target = fresh()
+    query(target, f"ALTER ROLE jobforge_app IN DATABASE {target} SET work_mem = '1MB'")
+    found = operator.findings(database=conninfo(target, "jobforge_app"), admin_database=conninfo(target),
+                              backup_database=conninfo(target, "jobforge_backup"))
+    assert found["role"] == [("warning", "jobforge_app may make temporary objects",
+                              f"REVOKE CREATE, TEMPORARY ON DATABASE {target} FROM PUBLIC")]
+    (level, finding, advice), = found["role settings"]
+    assert (level, finding) == ("warning", "jobforge_app has the setting work_mem=1MB besides") and "RESET" in advice
+
+
 @pytest.fixture
 def fresh(stack, empty):
     """Makes copies of the migrated database, which are gone after the test."""

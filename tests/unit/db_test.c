@@ -52,7 +52,7 @@ static void
 test_types(struct db *db, struct arena *arena)
 {
 	static const enum db_type want[] = { DB_TYPE_NUMBER, DB_TYPE_NUMBER, DB_TYPE_NUMBER, DB_TYPE_NUMBER, DB_TYPE_BOOL, DB_TYPE_TIME,
-		 DB_TYPE_JSON, DB_TYPE_TEXT, DB_TYPE_TEXT };
+		DB_TYPE_JSON, DB_TYPE_TEXT, DB_TYPE_TEXT };
 	struct db_reply reply = ask(db, arena, VALUES, NULL);
 
 	is_int(reply.count, 1, "one result");

@@ -2,8 +2,8 @@
 SQL typed by hand with the rights of a worker, while the current user is mallory: no statement shows, changes or tells
 anything of alice. tests/security/README.md says what is assumed and what is not promised.
 
-What the worker's role is refused, the administrator, whom no policy holds, does with the same text: it was refused for whose
-the rows are, and not by a slip of the test.
+What the worker's role is refused, the administrator, whom no policy holds, does with the same text: it was refused
+for whose the rows are, and not by a slip of the test.
 """
 
 import io
@@ -126,8 +126,9 @@ READS = {
     "a condition on another user": [NAMES + " WHERE user_id <> public.get_current_user_id()"],
     "a join": ["SELECT u.email, a.company_name FROM public.users u FULL JOIN public.applications a ON true"],
     "a lateral join": [f"SELECT s.* FROM public.users u, LATERAL ({NAMES}) s"],
-    "a recursive query": ["WITH RECURSIVE r AS (SELECT id FROM public.users UNION SELECT a.id FROM r, public.applications a)"
-                          " SELECT * FROM r"],
+    "a recursive query": [
+        "WITH RECURSIVE r AS (SELECT id FROM public.users UNION SELECT a.id FROM r, public.applications a)"
+        " SELECT * FROM r"],
     "a materialised query": [f"WITH s AS MATERIALIZED ({NAMES}) SELECT * FROM s"],
     "an aggregate": ["SELECT string_agg(email, ',') FROM public.users"],
     "a window": ["SELECT lag(company_name) OVER (ORDER BY id) FROM public.applications"],
@@ -143,17 +144,21 @@ READS = {
     "statistics of words": ["SELECT word FROM ts_stat('SELECT to_tsvector(''simple'', email) FROM public.users')"],
     "a rewritten question": ["SELECT ts_rewrite('a', 'SELECT ''a''::tsquery, quote_literal(email)::tsquery"
                              " FROM public.users WHERE full_name LIKE ''Alice%''')"],
-    "the nearest vectors": [f"SELECT document_id FROM public.document_embeddings ORDER BY embedding OPERATOR(public.<=>) '{VECTOR}'"
-                            " LIMIT 10"],
+    "the nearest vectors": [
+        f"SELECT document_id FROM public.document_embeddings ORDER BY embedding OPERATOR(public.<=>) '{VECTOR}'"
+        " LIMIT 10"],
     "a copy of a table": ["COPY public.users TO STDOUT"],
     "a copy of a query": ["COPY (SELECT * FROM public.applications) TO STDOUT (FORMAT csv)"],
-    "a copy of what a change returns": ["COPY (UPDATE public.applications SET location = 'x' RETURNING company_name) TO STDOUT"],
+    "a copy of what a change returns": [
+        "COPY (UPDATE public.applications SET location = 'x' RETURNING company_name) TO STDOUT"],
     "what an UPDATE returns": ["UPDATE public.users SET full_name = full_name RETURNING email"],
     "what a DELETE returns": ["DELETE FROM public.applications RETURNING company_name"],
-    "what a MERGE finds": ["MERGE INTO public.applications a USING public.applications s ON s.id = a.id WHEN MATCHED THEN"
-                           " UPDATE SET location = s.company_name", "SELECT location FROM public.applications"],
+    "what a MERGE finds": [
+        "MERGE INTO public.applications a USING public.applications s ON s.id = a.id WHEN MATCHED THEN"
+        " UPDATE SET location = s.company_name", "SELECT location FROM public.applications"],
     "rows locked": [EMAILS + " FOR UPDATE SKIP LOCKED"],
-    "a block of code": [f"DO $$ DECLARE r record; BEGIN FOR r IN {EMAILS} LOOP RAISE WARNING '%', r.email; END LOOP; END $$"],
+    "a block of code": [
+        f"DO $$ DECLARE r record; BEGIN FOR r IN {EMAILS} LOOP RAISE WARNING '%', r.email; END LOOP; END $$"],
     "dynamic code": ["DO $$ DECLARE t text; BEGIN EXECUTE 'SELECT string_agg(email, '','') FROM public.users' INTO t;"
                      " RAISE WARNING '%', t; END $$"],
     "an error that prints a value": [f"SELECT email::integer FROM ({EMAILS} WHERE full_name LIKE 'Alice%') s"],
@@ -162,7 +167,8 @@ READS = {
                                    " WHERE company_name LIKE 'Alice%'"],
     "an error of a name": ["SELECT quote_ident(email)::regclass FROM public.users WHERE full_name LIKE 'Alice%'"],
     "an error of a time zone": ["SELECT now() AT TIME ZONE full_name FROM public.users WHERE full_name LIKE 'Alice%'"],
-    "an error of a setting": ["SELECT set_config('DateStyle', email, true) FROM public.users WHERE full_name LIKE 'Alice%'"],
+    "an error of a setting": [
+        "SELECT set_config('DateStyle', email, true) FROM public.users WHERE full_name LIKE 'Alice%'"],
     "a setting that keeps a value": ["SELECT set_config('x.y', string_agg(email, ','), true) FROM public.users",
                                      "SELECT current_setting('x.y')"],
     "parallel workers": ["SET LOCAL debug_parallel_query = on", "SET LOCAL parallel_setup_cost = 0",
@@ -194,7 +200,8 @@ def explain(statement):
             "EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF, BUFFERS OFF) " + statement]
 
 
-DOCUMENT = "INSERT INTO public.documents (application_id, document_type, content) VALUES ('{}', 'research_report', 'Some content')"
+DOCUMENT = ("INSERT INTO public.documents (application_id, document_type, content)"
+            " VALUES ('{}', 'research_report', 'Some content')")
 APPLICATION = ("INSERT INTO public.applications (user_id, name, company_name, role_title, job_description)"
                f" VALUES ('{{}}', 'n', 'c', 'r', '{DESCRIPTION}')")
 FOUND = "SELECT count(*) FROM public.users WHERE full_name LIKE '{}%'"
@@ -208,15 +215,17 @@ GUESSES = {
                                            "3"),
     "a CASE that fails": ("SELECT CASE WHEN full_name LIKE '{}%' THEN full_name::integer END FROM public.users",
                           "Alice", "Bob"),
-    "a subquery of two rows": ("SELECT (SELECT n FROM generate_series(1, 1 + (full_name LIKE '{}%')::integer) n) FROM public.users",
-                               "Alice", "Bob"),
+    "a subquery of two rows": (
+        "SELECT (SELECT n FROM generate_series(1, 1 + (full_name LIKE '{}%')::integer) n) FROM public.users",
+        "Alice", "Bob"),
     "a document of an application": (DOCUMENT, "application", NO_SUCH_ID),
     "a document of an application, or a change": (
         DOCUMENT + " ON CONFLICT (application_id, document_type) DO UPDATE SET content = excluded.content",
         "application", NO_SUCH_ID),
     "a document of an application, or nothing": (DOCUMENT + " ON CONFLICT DO NOTHING", "application", NO_SUCH_ID),
-    "an embedding of a document": (f"INSERT INTO public.document_embeddings (document_id, embedding) VALUES ('{{}}', '{VECTOR}')",
-                                   "document", NO_SUCH_ID),
+    "an embedding of a document": (
+        f"INSERT INTO public.document_embeddings (document_id, embedding) VALUES ('{{}}', '{VECTOR}')",
+        "document", NO_SUCH_ID),
     "an application": ("SELECT FROM public.applications WHERE id = '{}'", "application", NO_SUCH_ID),
     "an application to change": ("UPDATE public.applications SET location = 'x' WHERE id = '{}'", "application",
                                  NO_SUCH_ID),
@@ -404,7 +413,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("code, statement", [(code, text) for code, texts in REFUSED.items() for text in texts])
 def test_refused(stack, alice, typed, code, statement):
-    (toast,), = stack.sql("SELECT c.reltoastrelid::regclass::text FROM pg_class c WHERE c.oid = 'public.applications'::regclass")
+    (toast,), = stack.sql("SELECT c.reltoastrelid::regclass::text FROM pg_class c"
+                          " WHERE c.oid = 'public.applications'::regclass")
     told = typed.attempt(statement.format(user=alice.id, database=stack.name, toast=toast))
     assert told.startswith(code), told
     assert shown(alice, told.replace(alice.id, "")) == []

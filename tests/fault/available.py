@@ -165,10 +165,10 @@ def worker_killed(judge, kills, seed, plain=True):
 
 
 class Installed(Stack):
-    """jobforged is a copy, which is replaced as an upgrade does."""
+    """jobforged is a copy, which is replaced as an upgrade does. Which program runs in the sandbox, root alone may see."""
 
     def __init__(self, **options):
-        super().__init__(**options)
+        super().__init__(sandbox="on" if os.getuid() == 0 else "off", **options)
         self.original = os.path.join(self.build, "jobforged")
         self.build = self.path("sbin")
         os.mkdir(self.build)

@@ -1,6 +1,6 @@
 /*
- * The command line and the environment that a process was started with, which may hold passwords, stand where others can
- * read them: in /proc/PID/cmdline and /proc/PID/environ. Here they are moved to memory of the process's own.
+ * The command line and the environment that a process was started with, which may hold passwords, stand where others
+ * can read them: in /proc/PID/cmdline and /proc/PID/environ. Here they are moved to memory of the process's own.
  */
 #ifndef JOBFORGE_CMDLINE_H
 #define JOBFORGE_CMDLINE_H

@@ -197,7 +197,7 @@ static const struct rule working[] = {
 	WHEN(prctl, IS(0, PR_GET_SECCOMP)),
 	WHEN(prctl, IS(0, PR_SET_SECCOMP)),
 	WHEN(prlimit64, IS(0, 0)),
-	/* SIGSYS, which comes of a refused call, stays this file's. (Compared are 64 bits, of which the kernel looks at 32.) */
+	/* SIGSYS, which comes of a refused call, stays ours. (Compared are 64 bits, of which the kernel looks at 32.) */
 	WHEN(rt_sigaction, BELOW(0, SIGSYS)),
 };
 

@@ -1,4 +1,4 @@
-/* A process that has entered the sandbox of the workers, tried from inside: what it must not do ends it, what it must do works. */
+/* The sandbox of the workers, tried from inside: what must not be done ends the process, what must be done works. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -387,7 +387,7 @@ open_unix(void)
 static void
 connect_internet(void)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(1) };
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) }, .sin_port = htons(1) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	expect(fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 && errno == ECONNREFUSED);
 }
@@ -544,7 +544,8 @@ static bool
 is_checked(const struct attempt *attempt)
 {
 #ifdef SANITIZED
-	static const char *const allowed[] = { "clone", "kill", "openat", "prctl", "ptrace", "read", "rt_sigaction", "tgkill" };
+	static const char *const allowed[] = { "clone", "kill", "openat", "prctl", "ptrace", "read", "rt_sigaction",
+		"tgkill" };
 
 	for (size_t i = 0; attempt->call != NULL && i < COUNT_OF(allowed); i++)
 		if (strcmp(allowed[i], attempt->call) == 0)

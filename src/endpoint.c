@@ -17,7 +17,7 @@ const char *const endpoint_pool_names[POOL_COUNT] = { [POOL_API] = "api", [POOL_
 bool
 endpoint_is_patient(const struct endpoint *endpoint)
 {
-	return endpoint->pool == POOL_BULK || (endpoint->pool == POOL_API && endpoint->access == ACCESS_ANYONE);
+	return endpoint->pool == POOL_BULK || strncmp(endpoint->path, API, sizeof(API) - 1) != 0;
 }
 
 int

@@ -77,7 +77,19 @@ struct loop {
 
 /* ---- one request ---- */
 
-/* Whether the request has waited too long. */
+/* Since when the worker has had the oldest of the requests in hand. */
+static int64_t
+busy_since(const struct loop *loop)
+{
+	int64_t since = INT64_MAX;
+
+	for (int i = 0; i < IN_HAND; i++)
+		if (loop->slots[i].conn != NULL && loop->slots[i].start < since)
+			since = loop->slots[i].start;
+	return since;
+}
+
+/* Whether the request has waited too long, or will have: it comes after those in hand, which take about as long again as they have. */
 static bool
 is_overdue(struct loop *loop, const struct request *request)
 {
@@ -90,7 +102,7 @@ is_overdue(struct loop *loop, const struct request *request)
 		loop->late_since = now;
 	if (loop->late_since != 0 && now - loop->late_since > STANDING)
 		limit /= STANDING_SHARE;
-	return request->queued_us > limit;
+	return request->queued_us + now - busy_since(loop) > limit;
 }
 
 static int
@@ -220,7 +232,6 @@ finish(struct loop *loop, struct slot *slot)
 {
 	struct fcgi *conn = slot->conn;
 	int kept = send_answer(loop, slot);
-
 	arena_reset(slot->arena);
 	if (loop->worker->pool == POOL_AUTH)
 		response_wipe(&slot->response);

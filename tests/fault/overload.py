@@ -255,8 +255,8 @@ def judge_surplus(name, result, allowed):
     return wrong
 
 
-def searcher(stack, documents=150):
-    """A user whose searches take a worker and a processor some ten milliseconds."""
+def searcher(stack, documents=40):
+    """A user whose searches take a worker and a processor some tens of milliseconds."""
     user = stack.user()
     text = " ".join(f"{TOPIC} word{number} of the report" for number in range(1500))
     for number in range(documents):
@@ -266,8 +266,8 @@ def searcher(stack, documents=150):
 
 
 def search_request(user):
-    def make(number):
-        return (f"GET /api/v1/documents?q=word{number % 1500}+{TOPIC.replace(' ', '+')} HTTP/1.1\r\nHost: localhost\r\n"
+    def make(_):
+        return (f"GET /api/v1/documents?q=word{random.randrange(1500)}+{TOPIC.replace(' ', '+')} HTTP/1.1\r\nHost: localhost\r\n"
                 f"Authorization: Bearer {user.token}\r\nConnection: close\r\n\r\n").encode()
     return make
 
@@ -358,7 +358,8 @@ def campaign(options):
         if "logins" in parts:
             before = honest(stack, user, options.seconds)
             runs = []
-            thread = threading.Thread(target=lambda: runs.append(honest(stack, user, 8)))
+            # Beside the measurement of the peak too: they share the processors.
+            thread = threading.Thread(target=lambda: runs.append(honest(stack, user, 13)))
             thread.start()
             wrong += judge_surplus("logins", surplus("logins", stack, login_request, 20, 8), {401, 429, 503})
             thread.join()

@@ -384,6 +384,7 @@ convert_in_trouble(void *argument)
 	if (!fault_refuse(trouble->call, trouble->error) || markdown_to_html(&out, SLICE("*a*\n")) ||
 	    !slice_is((struct slice){ out.data, out.len }, "<pre>\n*a*\n</pre>\n"))
 		_exit(1);
+	buffer_free(&out);
 }
 
 static void

@@ -106,10 +106,11 @@ is_overdue(struct loop *loop, const struct request *request)
 }
 
 static int
-refuse_overdue(struct call *call)
+refuse_overdue(const struct loop *loop, struct call *call)
 {
-	trouble_note(call->service->troubles, TROUBLE_OVERLOAD, "a request of the %s pool has waited for %lld ms and is refused",
-	    endpoint_pool_names[call->service->pool], (long long)call->request->queued_us / 1000);
+	trouble_note(call->service->troubles, TROUBLE_OVERLOAD,
+	    "a request of the %s pool has waited for %lld ms, has %d before it, and is refused",
+	    endpoint_pool_names[call->service->pool], (long long)call->request->queued_us / 1000, loop->in_hand - 1);
 	return response_problem(call->response, call->request, PROBLEM_OVERLOADED, NULL, NULL);
 }
 
@@ -123,7 +124,7 @@ answer(struct loop *loop, struct call *call)
 	if (call->endpoint->pool != call->service->pool)
 		return response_problem(call->response, call->request, PROBLEM_MISDIRECTED, NULL, NULL);
 	if (is_overdue(loop, call->request) && !endpoint_is_patient(call->endpoint))
-		return refuse_overdue(call);
+		return refuse_overdue(loop, call);
 	trouble_passed(loop->service.troubles, TROUBLE_OVERLOAD);
 	int64_t start = clock_us();
 	status = auth_check(call);

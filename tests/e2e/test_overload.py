@@ -1,6 +1,7 @@
 """What tests/fault/overload.py measures, in short, and by which rule requests are refused that have waited too long."""
 
 import gzip
+import http.client
 import json
 import os
 import socket
@@ -171,7 +172,6 @@ LARGE = [("/me/import", "application/json", 250 << 20), ("/me/import", "applicat
 @pytest.mark.parametrize("path, type, length", LARGE)
 @pytest.mark.parametrize("authorization", [None, "Bearer x.y.z", "Basic eA=="])
 def test_large_bodies_of_strangers_are_refused_before_they_come(stack, path, type, length, authorization):
-    import http.client
     with begin_body(stack, path, type, length, authorization, b"x" * min(length - 1, 300_000)) as sock:
         answer = http.client.HTTPResponse(sock, method="POST")
         answer.begin()

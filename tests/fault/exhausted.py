@@ -25,8 +25,8 @@ from stack import Client, Stack, children, connect, wait_for  # noqa: E402
 SMALL = "/tmp/small" if servers.WRAP[:1] == ["bwrap"] else "/mnt"
 SMALL_BYTES = 300_000_000
 REQUESTS = 40          # while something has run out
-# Which descriptors a worker of the sandbox has, root alone may see.
-WORKERS = {"api_workers": 1, "auth_workers": 1, "sandbox": "on" if os.getuid() == 0 else "off"}
+# Which descriptors a worker of the sandbox has, root alone may see. What a pooler says of the database is its own matter.
+WORKERS = {"api_workers": 1, "auth_workers": 1, "sandbox": "on" if os.getuid() == 0 else "off", "pooled": False}
 QUIET = 3.5            # seconds without trouble until it counts as over, and some more
 
 

@@ -5,6 +5,7 @@
 #include "api.h"
 #include "arena.h"
 #include "buffer.h"
+#include "call.h"
 #include "conf.h"
 #include "crypto.h"
 #include "json.h"
@@ -156,7 +157,7 @@ answer_session(struct call *call, const struct db_result *user, const struct ref
 	    (int64_t)time(NULL));
 
 	if (access == NULL)
-		return endpoint_problem(call, PROBLEM_INTERNAL, NULL);
+		return call_problem(call, PROBLEM_INTERNAL, NULL);
 	BUFFER_LITERAL(out, "{\"user\":");
 	row_write(out, user, 0);
 	BUFFER_LITERAL(out, ",\"access_token\":");
@@ -186,13 +187,13 @@ handle_register(struct call *call)
 	char hash[PASSWORD_HASH_SIZE];
 
 	if (password_hash(hash, slice_of(sent[PASSWORD].text), conf->bcrypt_cost) != 0)
-		return endpoint_problem(call, PROBLEM_INTERNAL, NULL);
+		return call_problem(call, PROBLEM_INTERNAL, NULL);
 	struct refresh_token *token = new_refresh_token(call);
 	const struct db_param user[] = { DB_TEXT(sent[EMAIL].text), DB_TEXT(hash), DB_TEXT(sent[FULL_NAME].text),
 		hash_param(token->hash), number_param(call, conf->refresh_token_lifetime) };
-	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(REGISTER), user }, 1);
+	struct db_reply reply = call_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(REGISTER), user }, 1);
 	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
+		return call_refuse(call, &reply);
 	response_header(call->response, "Location", API "/me");
 	return answer_session(call, reply.results[0], token, is_true(sent[REGISTER_COOKIE]), 201);
 }
@@ -208,16 +209,16 @@ open_session(struct call *call, const char *user_id, const char *verified)
 
 	bool weak = password_is_weak(verified, conf->bcrypt_cost);
 	if (weak && password_hash(fresh, slice_of(sent[PASSWORD].text), conf->bcrypt_cost) != 0)
-		return endpoint_problem(call, PROBLEM_INTERNAL, NULL);
+		return call_problem(call, PROBLEM_INTERNAL, NULL);
 	const struct db_param session[] = { DB_TEXT(user_id), DB_TEXT(verified), DB_TEXT(weak ? fresh : NULL),
 		hash_param(token->hash), number_param(call, conf->refresh_token_lifetime) };
 	const struct step steps[] = { { STATEMENT(SESSION_OPEN), session },
 		{ STATEMENT(LOGIN_SUCCEEDED), &DB_TEXT(sent[EMAIL].text) } };
-	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, steps, 2);
+	struct db_reply reply = call_transact(call, DB_READ_WRITE, steps, 2);
 	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
+		return call_refuse(call, &reply);
 	if (db_rows(reply.results[0]) == 0)
-		return endpoint_problem(call, PROBLEM_BAD_CREDENTIALS, NULL);
+		return call_problem(call, PROBLEM_BAD_CREDENTIALS, NULL);
 	return answer_session(call, reply.results[0], token, is_true(sent[LOGIN_COOKIE]), 200);
 }
 
@@ -229,27 +230,27 @@ handle_login(struct call *call)
 	const struct db_param attempt[] = { DB_TEXT(call->values[EMAIL].text), number_param(call, conf->login_attempts),
 		number_param(call, conf->login_window) };
 	struct db_reply reply =
-	    endpoint_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(LOGIN_BEGIN), attempt }, 1);
+	    call_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(LOGIN_BEGIN), attempt }, 1);
 
 	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
+		return call_refuse(call, &reply);
 	struct slice retry_after = db_get(reply.results[0], 0, "retry_after");
 	if (retry_after.data != NULL && !slice_is(retry_after, "0"))
-		return endpoint_too_many(call, retry_after);
+		return call_too_many(call, retry_after);
 	struct slice hash = db_get(reply.results[0], 0, "password_hash");
 	/* bcrypt reads 72 bytes: a longer password is hashed as far as that, for the time it takes, and never matches. */
 	bool too_long = password.len > PASSWORD_MAX;
 	if (too_long)
 		password.len = PASSWORD_MAX;
 	if (!password_verify(hash.data, password, conf->bcrypt_cost) || too_long)
-		return endpoint_problem(call, PROBLEM_BAD_CREDENTIALS, NULL);
+		return call_problem(call, PROBLEM_BAD_CREDENTIALS, NULL);
 	return open_session(call, db_get(reply.results[0], 0, "user_id").data, hash.data);
 }
 
 static int
 refuse_refresh(struct call *call, bool by_cookie)
 {
-	int status = endpoint_problem(call, PROBLEM_BAD_REFRESH_TOKEN, NULL);
+	int status = call_problem(call, PROBLEM_BAD_REFRESH_TOKEN, NULL);
 
 	if (by_cookie)
 		set_cookie(call, "", 0);
@@ -274,9 +275,9 @@ handle_refresh(struct call *call)
 	const struct db_param params[] = { hash_param(old), hash_param(token->hash),
 		number_param(call, conf->refresh_token_lifetime), number_param(call, conf->refresh_token_grace) };
 	struct db_reply reply =
-	    endpoint_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(REFRESH_ROTATE), params }, 1);
+	    call_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(REFRESH_ROTATE), params }, 1);
 	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
+		return call_refuse(call, &reply);
 	struct slice outcome = db_get(reply.results[0], 0, "_outcome");
 	meter_refresh(call->service->meter, outcome);
 	if (!slice_is(outcome, "rotated"))
@@ -293,10 +294,10 @@ handle_logout(struct call *call)
 
 	if (sent.data != NULL) {
 		crypto_sha256(hash, sent.data, sent.len);
-		struct db_reply reply = endpoint_transact(call, DB_READ_WRITE,
+		struct db_reply reply = call_transact(call, DB_READ_WRITE,
 		    &(struct step){ STATEMENT(REFRESH_REVOKE), &(struct db_param){ (const char *)hash, SHA256_BYTES, true } }, 1);
 		if (reply.outcome != DB_OK)
-			return endpoint_refuse(call, &reply);
+			return call_refuse(call, &reply);
 		if (by_cookie)
 			set_cookie(call, "", 0);
 	}

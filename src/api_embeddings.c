@@ -3,6 +3,7 @@
 #include "api_shared.h"
 #include "arena.h"
 #include "buffer.h"
+#include "call.h"
 #include "response.h"
 #include "row.h"
 
@@ -116,7 +117,7 @@ static int
 refuse_at(struct call *call, const char *pointer, const char *detail)
 {
 	faults_add(&call->faults, pointer, "%s", detail);
-	return endpoint_problem(call, PROBLEM_VALIDATION, NULL);
+	return call_problem(call, PROBLEM_VALIDATION, NULL);
 }
 
 static int
@@ -143,11 +144,11 @@ handle_similar(struct call *call)
 	if (values[BODY_EMBEDDING].present == values[BODY_DOCUMENT_ID].present)
 		return refuse_at(call, "", "must have either embedding or document_id");
 	/* Both see the same moment: what is found is what was compared. */
-	struct db_reply reply = endpoint_transact(call, DB_SNAPSHOT, steps, document == NULL ? 1 : 2);
+	struct db_reply reply = call_transact(call, DB_SNAPSHOT, steps, document == NULL ? 1 : 2);
 	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
+		return call_refuse(call, &reply);
 	if (document != NULL && db_rows(reply.results[1]) == 0)
-		return endpoint_problem(call, PROBLEM_NOT_FOUND, NULL);
+		return call_problem(call, PROBLEM_NOT_FOUND, NULL);
 	if (document != NULL && !slice_is(db_get(reply.results[1], 0, "embedded"), "t"))
 		return refuse_at(call, "/document_id", "is a document without an embedding: put one first");
 	return answer_similar(call, reply.results[0]);

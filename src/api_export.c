@@ -4,6 +4,7 @@
 #include "api_shared.h"
 #include "arena.h"
 #include "buffer.h"
+#include "call.h"
 #include "request.h"
 #include "response.h"
 #include "row.h"
@@ -100,7 +101,7 @@ static int
 give_up(struct call *call, const struct db_reply *reply)
 {
 	if (!call->response->started)
-		return endpoint_refuse(call, reply);
+		return call_refuse(call, reply);
 	call->response->broken = true;
 	return call->response->status;
 }
@@ -149,7 +150,7 @@ begin(struct call *call)
 	struct db_reply reply = { .outcome = DB_LOST };
 
 	for (int attempt = 0; attempt < 2 && reply.outcome == DB_LOST && !reply.late && db_ready(db) == 0; attempt++) {
-		db_begin(db, DB_SNAPSHOT, endpoint_user(call), call->request->id);
+		db_begin(db, DB_SNAPSHOT, call_user(call), call->request->id);
 		db_send(db, &export_statements[USER], NULL);
 		reply = db_flush(db, call->arena);
 	}
@@ -189,10 +190,10 @@ handle_export(struct call *call)
 	struct db_reply reply = begin(call);
 
 	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
+		return call_refuse(call, &reply);
 	if (db_rows(reply.results[0]) == 0) {
 		db_abandon(call->service->db, call->arena);
-		return endpoint_problem(call, PROBLEM_UNAUTHORIZED, NULL);
+		return call_problem(call, PROBLEM_UNAUTHORIZED, NULL);
 	}
 	call->response->unsized = true;
 	response_header(call->response, "Content-Disposition", "attachment; filename=\"jobforge-export.json\"");

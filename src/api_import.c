@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "buffer.h"
+#include "call.h"
 #include "clock.h"
 #include "fcgi.h"
 #include "json.h"
@@ -200,7 +201,7 @@ note(struct import *import, const char *field, const char *detail)
 static int
 refuse(struct import *import, enum problem problem, const char *detail)
 {
-	return import->status = endpoint_problem(import->call, problem, detail);
+	return import->status = call_problem(import->call, problem, detail);
 }
 
 /* Refuses the document for one of its own members. */
@@ -335,7 +336,7 @@ refuse_batch(struct import *import, const struct db_reply *reply)
 	struct call *call = import->call;
 
 	if (reply->outcome != DB_REFUSED)
-		return import->status = endpoint_refuse(call, reply);
+		return import->status = call_refuse(call, reply);
 	enum problem problem = problem_of_error(&reply->error, &call->faults, call->service->troubles);
 	bool named = problem == PROBLEM_VALIDATION || problem == PROBLEM_PHASE_ORDER;
 	return refuse(import, problem,
@@ -555,13 +556,13 @@ begin(struct import *import)
 	struct db_reply reply = { .outcome = DB_LOST };
 
 	for (int attempt = 0; attempt < 2 && reply.outcome == DB_LOST && !reply.late && db_ready(db) == 0; attempt++) {
-		db_begin(db, DB_READ_WRITE, endpoint_user(call), call->request->id);
+		db_begin(db, DB_READ_WRITE, call_user(call), call->request->id);
 		db_send(db, &import_statements[BEGIN], NULL);
 		db_send(db, &import_statements[EMPTY], NULL);
 		reply = db_flush(db, call->arena);
 	}
 	if (reply.outcome != DB_OK)
-		return import->status = endpoint_refuse(call, &reply);
+		return import->status = call_refuse(call, &reply);
 	if (db_rows(reply.results[0]) == 0)
 		return refuse(import, PROBLEM_UNAUTHORIZED, NULL);
 	if (!slice_is(db_get(reply.results[0], 0, "alone"), "t"))
@@ -586,7 +587,7 @@ finish(struct import *import)
 	db_send(db, &import_statements[MARK], &primary);
 	struct db_reply reply = db_flush(db, call->arena);
 	if (reply.outcome != DB_OK)
-		return import->status = endpoint_refuse(call, &reply);
+		return import->status = call_refuse(call, &reply);
 	if (db_rows(reply.results[1]) == 0)
 		return refuse(import, PROBLEM_NOT_EMPTY, NULL);
 	if (!fcgi_abandoned(call->conn))
@@ -603,7 +604,7 @@ commit(struct import *import)
 	struct db_reply reply = db_commit(call->service->db, call->arena);
 
 	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
+		return call_refuse(call, &reply);
 	for (int i = 0; i < PART_COUNT; i++)
 		buffer_printf(&call->response->body, "%c\"%s\":%lld", i == 0 ? '{' : ',', parts[i].name, import->count[i]);
 	BUFFER_LITERAL(&call->response->body, "}");
@@ -622,7 +623,7 @@ handle_import(struct call *call)
 	struct import *import = arena_alloc(call->arena, sizeof(*import));
 
 	if (!http_content_type_is(call->request->content_type, "application/json"))
-		return endpoint_problem(call, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
+		return call_problem(call, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
 	import->call = call;
 	import->batch = arena_new();
 	json_stream_init(&import->stream, receive, call->request->stream, PIECE_MAX);

@@ -1,6 +1,7 @@
 /* The user: /api/v1/me. */
 #include "api.h"
 #include "arena.h"
+#include "call.h"
 #include "conf.h"
 #include "password.h"
 #include "request.h"
@@ -78,20 +79,20 @@ confirm_password(struct call *call, const char *password, struct confirmed *conf
 	const struct conf *conf = call->service->conf;
 	const struct db_param limits[] = { DB_TEXT(arena_printf(call->arena, "%d", conf->login_attempts)),
 		DB_TEXT(arena_printf(call->arena, "%d", conf->login_window)) };
-	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(ATTEMPT), limits }, 1);
+	struct db_reply reply = call_transact(call, DB_READ_WRITE, &(struct step){ STATEMENT(ATTEMPT), limits }, 1);
 
 	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
+		return call_refuse(call, &reply);
 	const struct db_result *row = reply.results[0];
 	if (db_rows(row) == 0)
-		return endpoint_problem(call, PROBLEM_UNAUTHORIZED, NULL);
+		return call_problem(call, PROBLEM_UNAUTHORIZED, NULL);
 	struct slice retry_after = db_get(row, 0, "retry_after");
 	if (retry_after.data != NULL && !slice_is(retry_after, "0"))
-		return endpoint_too_many(call, retry_after);
+		return call_too_many(call, retry_after);
 	*confirmed = (struct confirmed){ db_get(row, 0, "password_hash").data, db_get(row, 0, "email").data };
 	bool right = strlen(password) <= PASSWORD_MAX &&
 	    password_verify(confirmed->hash, slice_of(password), conf->bcrypt_cost);
-	return right ? 0 : endpoint_problem(call, PROBLEM_WRONG_PASSWORD, NULL);
+	return right ? 0 : call_problem(call, PROBLEM_WRONG_PASSWORD, NULL);
 }
 
 /* Answers 204, or that the password was changed by another request meanwhile. */
@@ -99,9 +100,9 @@ static int
 answer_done(struct call *call, const struct db_reply *reply)
 {
 	if (reply->outcome != DB_OK)
-		return endpoint_refuse(call, reply);
+		return call_refuse(call, reply);
 	if (db_rows(reply->results[0]) == 0)
-		return endpoint_problem(call, PROBLEM_WRONG_PASSWORD, NULL);
+		return call_problem(call, PROBLEM_WRONG_PASSWORD, NULL);
 	call->response->content_type = NULL;
 	return call->response->status = 204;
 }
@@ -116,11 +117,11 @@ handle_password(struct call *call)
 	if (status != 0)
 		return status;
 	if (password_hash(hash, slice_of(call->values[1].text), call->service->conf->bcrypt_cost) != 0)
-		return endpoint_problem(call, PROBLEM_INTERNAL, NULL);
+		return call_problem(call, PROBLEM_INTERNAL, NULL);
 	const struct db_param change[] = { DB_TEXT(confirmed.hash), DB_TEXT(hash) };
 	const struct step steps[] = { { STATEMENT(CHANGE_PASSWORD), change }, { STATEMENT(REVOKE_ALL), NULL },
 		{ STATEMENT(SUCCEEDED), &DB_TEXT(confirmed.email) } };
-	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, steps, 3);
+	struct db_reply reply = call_transact(call, DB_READ_WRITE, steps, 3);
 	return answer_done(call, &reply);
 }
 
@@ -129,7 +130,7 @@ handle_delete(struct call *call)
 {
 	struct confirmed confirmed;
 	const char *tags;
-	int status = endpoint_if_match(call, &tags);
+	int status = call_if_match(call, &tags);
 
 	if (status == 0)
 		status = confirm_password(call, call->values[0].text, &confirmed);
@@ -137,9 +138,9 @@ handle_delete(struct call *call)
 		return status;
 	const struct db_param user[] = { DB_TEXT(confirmed.hash), DB_TEXT(tags) };
 	const struct step steps[] = { { STATEMENT(DELETE), user }, { STATEMENT(SUCCEEDED), &DB_TEXT(confirmed.email) } };
-	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, steps, 2);
+	struct db_reply reply = call_transact(call, DB_READ_WRITE, steps, 2);
 	if (reply.outcome == DB_OK && tags != NULL && db_rows(reply.results[0]) == 0)
-		return endpoint_problem(call, PROBLEM_PRECONDITION_FAILED, NULL);
+		return call_problem(call, PROBLEM_PRECONDITION_FAILED, NULL);
 	return answer_done(call, &reply);
 }
 
@@ -147,13 +148,13 @@ handle_delete(struct call *call)
 static int
 handle_get(struct call *call)
 {
-	struct db_reply reply = endpoint_transact(call, DB_READ_ONLY, &(struct step){ STATEMENT(GET), NULL }, 1);
+	struct db_reply reply = call_transact(call, DB_READ_ONLY, &(struct step){ STATEMENT(GET), NULL }, 1);
 
 	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
+		return call_refuse(call, &reply);
 	if (db_rows(reply.results[0]) == 0)
-		return endpoint_problem(call, PROBLEM_UNAUTHORIZED, NULL);
-	return endpoint_answer_row(call, reply.results[0]);
+		return call_problem(call, PROBLEM_UNAUTHORIZED, NULL);
+	return call_answer_row(call, reply.results[0]);
 }
 
 const struct endpoint me_endpoints[] = {

@@ -4,6 +4,7 @@
 #include "api.h"
 #include "arena.h"
 #include "buffer.h"
+#include "call.h"
 #include "conf.h"
 #include "metrics.h"
 #include "refusals.h"

@@ -1,6 +1,7 @@
 /* The description of the API: /api/v1/openapi.json. */
 #include "api.h"
 #include "buffer.h"
+#include "call.h"
 #include "crypto.h"
 #include "openapi.h"
 #include "request.h"

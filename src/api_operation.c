@@ -1,6 +1,7 @@
 /* Operation: /healthz, /readyz. */
 #include "api.h"
 #include "buffer.h"
+#include "call.h"
 #include "response.h"
 #include "schema.h"
 
@@ -36,17 +37,17 @@ answer_ready(struct call *call)
 {
 	const struct service *service = call->service;
 	struct db_reply reply =
-	    endpoint_transact(call, DB_READ_ONLY, &(struct step){ &operation_statements[PING], NULL }, 1);
+	    call_transact(call, DB_READ_ONLY, &(struct step){ &operation_statements[PING], NULL }, 1);
 
 	if (reply.outcome != DB_OK)
-		return endpoint_problem(call, PROBLEM_UNAVAILABLE,
+		return call_problem(call, PROBLEM_UNAVAILABLE,
 		    db_schema_differs(service->db) ? "The database's schema is not the one this program was built for."
 						   : "The database does not answer.");
 	if (slice_is(db_value(reply.results[0], 0, 0), SCHEMA_VERSION_TEXT)) {
 		BUFFER_LITERAL(&call->response->body, "{\"status\":\"ready\"}");
 		return call->response->status = 200;
 	}
-	return endpoint_problem(call, PROBLEM_UNAVAILABLE,
+	return call_problem(call, PROBLEM_UNAVAILABLE,
 	    "The database's schema is not the one this program was built for.");
 }
 

@@ -1,6 +1,7 @@
 #include "api_shared.h"
 
 #include "buffer.h"
+#include "call.h"
 #include "markdown.h"
 #include "response.h"
 

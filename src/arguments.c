@@ -1,8 +1,8 @@
 #include "arguments.h"
 
 #include "arena.h"
+#include "call.h"
 #include "create.h"
-#include "endpoint.h"
 #include "json.h"
 #include "list.h"
 #include "request.h"
@@ -21,14 +21,14 @@ check_ids(struct call *call)
 
 	for (int i = 0; i < ENDPOINT_MAX_PATH && call->path[i].data != NULL; i++)
 		if (field_read_text(call->arena, &fields[i], call->path[i], &call->ids[i], &error) != 0)
-			return endpoint_problem(call, PROBLEM_NOT_FOUND, NULL);
+			return call_problem(call, PROBLEM_NOT_FOUND, NULL);
 	return 0;
 }
 
 static int
 bad_query(struct call *call, const char *name, const char *error)
 {
-	return endpoint_problem(call, PROBLEM_BAD_QUERY,
+	return call_problem(call, PROBLEM_BAD_QUERY,
 	    arena_printf(call->arena, "The query parameter %s %s.", name, error));
 }
 
@@ -80,10 +80,10 @@ check_query(struct call *call)
 	else
 		call->pair_count = http_query(call->arena, call->request->query, &call->pairs);
 	if (call->pair_count < 0)
-		return endpoint_problem(call, PROBLEM_BAD_QUERY, "The query is not percent-encoded UTF-8, or is too long.");
+		return call_problem(call, PROBLEM_BAD_QUERY, "The query is not percent-encoded UTF-8, or is too long.");
 	for (int i = 0; i < call->pair_count; i++)
 		if (!takes_parameter(call->endpoint, call->pairs[i].name))
-			return endpoint_problem(call, PROBLEM_BAD_QUERY,
+			return call_problem(call, PROBLEM_BAD_QUERY,
 			    "The query has a parameter that this address does not take.");
 	for (int i = 0; fields != NULL && fields[i].name != NULL; i++) {
 		int status = read_parameter(call, &fields[i], &call->query[i]);
@@ -108,7 +108,7 @@ refuse_media_type(struct call *call)
 	const struct endpoint *endpoint = call->endpoint;
 	const char *other = endpoint->markdown ? " or text/markdown" : endpoint->sheet != NULL ? " or text/csv" : "";
 
-	return endpoint_problem(call, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+	return call_problem(call, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
 	    arena_printf(call->arena, "The body must be application/json%s, in UTF-8.", other));
 }
 
@@ -121,12 +121,12 @@ read_markdown(struct call *call)
 	const char *error;
 
 	if (!utf8_valid(text.data, text.len))
-		return endpoint_problem(call, PROBLEM_BAD_REQUEST, "The body is not UTF-8.");
+		return call_problem(call, PROBLEM_BAD_REQUEST, "The body is not UTF-8.");
 	call->values[0].present = true;
 	if (field_read_text(call->arena, field, text, &call->values[0].text, &error) == 0)
 		return 0;
 	faults_add(&call->faults, arena_printf(call->arena, "/%s", field->name), "%s", error);
-	return endpoint_problem(call, PROBLEM_VALIDATION, NULL);
+	return call_problem(call, PROBLEM_VALIDATION, NULL);
 }
 
 static int
@@ -141,12 +141,12 @@ read_json(struct call *call)
 	struct slice text = nothing ? SLICE("{}") : request->body;
 	call->body = json_parse(call->arena, text.data, text.len, &error);
 	if (call->body == NULL)
-		return endpoint_problem(call, PROBLEM_BAD_JSON, error);
+		return call_problem(call, PROBLEM_BAD_JSON, error);
 	if (create_is_bulk(call))
 		return 0;
 	field_read_body(call->arena, endpoint->body, call->body, endpoint->method == HTTP_PATCH, "", call->values,
 	    &call->faults);
-	return call->faults.count > 0 ? endpoint_problem(call, PROBLEM_VALIDATION, NULL) : 0;
+	return call->faults.count > 0 ? call_problem(call, PROBLEM_VALIDATION, NULL) : 0;
 }
 
 static int
@@ -162,7 +162,7 @@ read_body(struct call *call)
 	if (call->is_sheet)
 		return 0;
 	if (request->body.len > REQUEST_BODY_MAX)
-		return endpoint_problem(call, PROBLEM_TOO_LARGE, NULL);
+		return call_problem(call, PROBLEM_TOO_LARGE, NULL);
 	bool untyped = request->body.len == 0 && request->method == HTTP_POST && !requires_fields(endpoint->body);
 	bool merges = request->method == HTTP_PATCH && http_content_type_is(type, "application/merge-patch+json");
 	if (!untyped && !merges && !http_content_type_is(type, "application/json"))
@@ -176,9 +176,9 @@ check_body(struct call *call)
 	const struct endpoint *endpoint = call->endpoint;
 
 	if (call->request->fault == REQUEST_TOO_LARGE)
-		return endpoint_problem(call, PROBLEM_TOO_LARGE, NULL);
+		return call_problem(call, PROBLEM_TOO_LARGE, NULL);
 	if (call->request->fault == REQUEST_CUT_OFF)
-		return endpoint_problem(call, PROBLEM_BAD_REQUEST, "The body is shorter than its Content-Length.");
+		return call_problem(call, PROBLEM_BAD_REQUEST, "The body is shorter than its Content-Length.");
 	return endpoint->body == NULL ? 0 : read_body(call);
 }
 

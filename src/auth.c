@@ -3,7 +3,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "endpoint.h"
+#include "call.h"
 #include "request.h"
 #include "response.h"
 #include "tokencache.h"

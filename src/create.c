@@ -4,8 +4,8 @@
 
 #include "arena.h"
 #include "buffer.h"
+#include "call.h"
 #include "crypto.h"
-#include "endpoint.h"
 #include "json.h"
 #include "request.h"
 #include "response.h"
@@ -58,7 +58,7 @@ answer_created(struct call *call, const struct db_result *result)
 		return 201;
 	}
 	response_header(call->response, "Location", "%s", location_of(call, result));
-	endpoint_set_etag(call, result);
+	call_set_etag(call, result);
 	row_write(&call->response->body, result, 0);
 	return 201;
 }
@@ -93,14 +93,14 @@ bind_bulk(struct call *call, struct db_param params[])
 static int
 answer_again(struct call *call, const char *key)
 {
-	struct db_reply reply = endpoint_transact(call, DB_READ_ONLY,
+	struct db_reply reply = call_transact(call, DB_READ_ONLY,
 	    &(struct step){ &create_statements[FETCH_ANSWER], &DB_TEXT(key) }, 1);
 
 	if (reply.outcome != DB_OK)
-		return endpoint_refuse(call, &reply);
+		return call_refuse(call, &reply);
 	const struct db_result *stored = reply.results[0];
 	if (db_rows(stored) == 0)
-		return endpoint_problem(call, PROBLEM_IDEMPOTENCY_BUSY, NULL);
+		return call_problem(call, PROBLEM_IDEMPOTENCY_BUSY, NULL);
 	struct slice body = db_get(stored, 0, "body");
 	struct slice location = db_get(stored, 0, "location");
 	struct slice etag = db_get(stored, 0, "etag");
@@ -133,7 +133,7 @@ create_with_key(struct call *call, const char *key, const struct creation *creat
 	const struct db_param hash_param = { (const char *)hash, SHA256_BYTES, true };
 	const struct db_param claim[] = { DB_TEXT(key), hash_param };
 
-	db_begin(db, DB_READ_WRITE, endpoint_user(call), call->request->id);
+	db_begin(db, DB_READ_WRITE, call_user(call), call->request->id);
 	db_send(db, &create_statements[CLAIM_KEY], claim);
 	for (int i = 0; i < creation->count; i++)
 		db_send(db, creation->steps[i].statement, creation->steps[i].params);
@@ -160,7 +160,7 @@ run_once(struct call *call, const struct creation *creation)
 	const char *error;
 
 	if (field_read_text(call->arena, &rule, call->request->idempotency_key, &key, &error) != 0)
-		return endpoint_problem(call, PROBLEM_BAD_REQUEST,
+		return call_problem(call, PROBLEM_BAD_REQUEST,
 		    arena_printf(call->arena, "Idempotency-Key %s.", error));
 	hash_request(call, hash);
 	for (int attempt = 0; attempt < ATTEMPTS && db_ready(call->service->db) == 0; attempt++) {
@@ -171,7 +171,7 @@ run_once(struct call *call, const struct creation *creation)
 	}
 	if (reply.outcome == DB_REFUSED && strcmp(reply.error.sqlstate, "JF001") == 0)
 		return answer_again(call, key);
-	return reply.outcome == DB_OK ? call->response->status : endpoint_refuse(call, &reply);
+	return reply.outcome == DB_OK ? call->response->status : call_refuse(call, &reply);
 }
 
 static int
@@ -180,8 +180,8 @@ bind(struct call *call, struct db_param params[])
 	if (call->is_sheet)
 		return sheet_bind(call, params);
 	if (create_is_bulk(call))
-		return bind_bulk(call, params) < 0 ? endpoint_problem(call, PROBLEM_VALIDATION, NULL) : 0;
-	endpoint_bind(call, params);
+		return bind_bulk(call, params) < 0 ? call_problem(call, PROBLEM_VALIDATION, NULL) : 0;
+	call_bind(call, params);
 	return 0;
 }
 
@@ -202,7 +202,7 @@ create_run(struct call *call)
 	creation.steps[creation.count++] = (struct step){ statement, params };
 	if (call->request->idempotency_key.data != NULL)
 		return run_once(call, &creation);
-	struct db_reply reply = endpoint_transact(call, DB_READ_WRITE, creation.steps, creation.count);
+	struct db_reply reply = call_transact(call, DB_READ_WRITE, creation.steps, creation.count);
 	return reply.outcome == DB_OK ? answer_created(call, reply.results[creation.count - 1])
-				      : endpoint_refuse(call, &reply);
+				      : call_refuse(call, &reply);
 }

@@ -8,24 +8,12 @@
 
 #include "base.h"
 #include "db.h"
-#include "encode.h"
 #include "field.h"
 #include "http.h"
 #include "problem.h"
-#include "token.h"
 
-struct arena;
-struct conf;
-struct fcgi;
-struct json;
-struct list;
-struct meter;
-struct request;
-struct response;
-struct step;
-struct token_cache;
-struct troubles;
 struct call;
+struct list;
 
 #define API "/api/v1"
 
@@ -92,96 +80,12 @@ struct endpoint {
 	enum problem problems[ENDPOINT_MAX_PROBLEMS]; /* refusals that do not follow from all this */
 };
 
-/* What a worker has for all its requests. */
-struct service {
-	const struct conf *conf;
-	struct token_keys *keys;
-	struct token_cache *tokens; /* verified with these keys */
-	struct token_policy token_policy;
-	struct db *db;
-	const struct meter *meter;
-	struct troubles *troubles; /* NULL: nothing is told */
-	enum pool pool;
-	const struct endpoint *endpoints; /* all rows; one without a path ends it */
-};
-
-/* One request on its way. */
-struct call {
-	const struct service *service;
-	struct arena *arena;
-	const struct request *request;
-	struct response *response;
-	struct fcgi *conn; /* what response_advance() sends to */
-	const struct endpoint *endpoint;
-	struct slice path[ENDPOINT_MAX_PATH]; /* what stood for the {ids}, decoded */
-	char user_id[UUID_TEXT + 1];          /* "" for anyone */
-	int64_t authenticated_us;             /* how long the check of the token took */
-	const char *ids[ENDPOINT_MAX_PATH];   /* the {ids}, checked */
-	struct json *body;                    /* parsed; NULL when it is none, or not JSON */
-	bool is_sheet;                        /* the body is text/csv: several rows */
-	struct value values[FIELDS_MAX];      /* of the body's fields */
-	struct value query[FIELDS_MAX];       /* of the query's fields; repeatable ones as arrays */
-	struct http_pair *pairs;              /* the query, decoded */
-	int pair_count;
-	struct faults faults;
-	struct db_ticket *ticket; /* what endpoint_read() may wait by; NULL: it has its answer when it returns */
-	const struct step *steps; /* of endpoint_read() */
-	int step_count;
-	int (*go_on)(struct call *call, const struct db_reply *reply);
-	void *state;              /* of whoever goes on */
-	bool waiting;             /* the rest is for endpoint_resume() to do */
-};
-
 /* Whether its requests may wait for a worker as long as they like: exports and imports, which take their time, and what tells how
  * the service is. */
 bool endpoint_is_patient(const struct endpoint *endpoint);
 
-/* Checks the arguments, runs the row, fills the response; returns the status. When the call is then `waiting`, it does so in
- * endpoint_resume(), after the ticket is done. */
+/* Checks the arguments, runs the row, fills the response; returns the status. When the call is then `waiting`, call_resume() does so,
+ * after the ticket is done. */
 int endpoint_run(struct call *call);
-int endpoint_resume(struct call *call);
-
-/* ---- for handlers ---- */
-
-struct step {
-	const struct db_statement *statement;
-	const struct db_param *params;
-};
-
-/* Runs the steps in one transaction of the call's user, again when the server asks for it (and reads when the connection
- * was lost). */
-struct db_reply endpoint_transact(struct call *call, enum db_mode mode, const struct step steps[], int count) MUST_CHECK;
-
-/*
- * Runs steps that only read and have `go_on` make the answer of their results, of any outcome: before it returns, or, when the
- * call has a ticket, once they have come. Steps, their parameters and call->state must be in the arena.
- */
-int endpoint_read(struct call *call, const struct step *steps, int count,
-    int (*go_on)(struct call *call, const struct db_reply *reply));
-
-/* Answers with the problem that an outcome other than DB_OK is; returns the status. */
-int endpoint_refuse(struct call *call, const struct db_reply *reply);
-
-/* response_problem() for this call, with the faults noted so far. */
-int endpoint_problem(struct call *call, enum problem problem, const char *detail);
-
-/* The strong tags of If-Match as an array literal in *array, NULL when it was not sent or takes any version. 0, or the response
- * is made and its status returned. */
-int endpoint_if_match(struct call *call, const char **array);
-
-/* 429 with Retry-After, for a login_begin() that allows no attempt for `seconds` (a number as text). */
-int endpoint_too_many(struct call *call, struct slice seconds);
-
-/* Binds the {ids} and the body's fields as struct endpoint says; returns how many parameters that were. */
-int endpoint_bind(const struct call *call, struct db_param params[]);
-
-/* The call's user for db_begin(): NULL for anyone. */
-const char *endpoint_user(const struct call *call);
-
-/* Sends the row's _etag, if it has one, as the ETag header. */
-void endpoint_set_etag(struct call *call, const struct db_result *result);
-
-/* Answers 200 (or 304) with the row and its ETag. */
-int endpoint_answer_row(struct call *call, const struct db_result *result);
 
 #endif

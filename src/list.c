@@ -5,9 +5,9 @@
 
 #include "arena.h"
 #include "buffer.h"
+#include "call.h"
 #include "crypto.h"
 #include "cursor.h"
-#include "endpoint.h"
 #include "request.h"
 #include "response.h"
 #include "row.h"
@@ -53,7 +53,7 @@ static int finish(struct call *call, const struct db_reply *reply);
 static int
 refuse(struct call *call, const char *name, const char *error)
 {
-	return endpoint_problem(call, PROBLEM_BAD_QUERY,
+	return call_problem(call, PROBLEM_BAD_QUERY,
 	    arena_printf(call->arena, "The query parameter %s %s.", name, error));
 }
 
@@ -71,7 +71,7 @@ parameter(struct call *call, int which, const char **text)
 		if (*text != NULL)
 			return refuse(call, field->name, "occurs more than once");
 		if (field_read_text(call->arena, field, call->pairs[i].value, text, &error) != 0)
-			return which == PARAM_CURSOR ? endpoint_problem(call, PROBLEM_BAD_CURSOR, NULL)
+			return which == PARAM_CURSOR ? call_problem(call, PROBLEM_BAD_CURSOR, NULL)
 						     : refuse(call, field->name, error);
 	}
 	return 0;
@@ -151,7 +151,7 @@ read_cursor(struct call *call, const char *text, struct page *page)
 		page->has_cursor =
 		    cursor_decode(call->arena, secret, page->scope, call->user_id, slice_of(text), &page->cursor) == 0;
 	crypto_wipe(secret, sizeof(secret));
-	return page->has_cursor ? 0 : endpoint_problem(call, PROBLEM_BAD_CURSOR, NULL);
+	return page->has_cursor ? 0 : call_problem(call, PROBLEM_BAD_CURSOR, NULL);
 }
 
 static int
@@ -215,7 +215,7 @@ fetch(struct call *call, struct page *page)
 	if (page->count)
 		page->steps[step++] = (struct step){ filtered ? list->count_filtered : list->count, params };
 	call->state = page;
-	return endpoint_read(call, page->steps, step, finish);
+	return call_read(call, page->steps, step, finish);
 }
 
 /* ---- answering ---- */
@@ -300,9 +300,9 @@ finish(struct call *call, const struct db_reply *reply)
 	bool bound = call->endpoint->exists != NULL;
 
 	if (reply->outcome != DB_OK)
-		return endpoint_refuse(call, reply);
+		return call_refuse(call, reply);
 	if (bound && db_rows(reply->results[1]) == 0)
-		return endpoint_problem(call, PROBLEM_NOT_FOUND, NULL);
+		return call_problem(call, PROBLEM_NOT_FOUND, NULL);
 	return answer(call, page, reply->results[0], page->count ? reply->results[bound ? 2 : 1] : NULL);
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "call.h"
 #include "clock.h"
 #include "cmdline.h"
 #include "conf.h"

@@ -6,6 +6,7 @@
 #include "api.h"
 #include "arena.h"
 #include "buffer.h"
+#include "call.h"
 #include "conf.h"
 #include "log.h"
 #include "metrics.h"

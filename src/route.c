@@ -4,7 +4,7 @@
 
 #include "arena.h"
 #include "buffer.h"
-#include "endpoint.h"
+#include "call.h"
 #include "request.h"
 #include "response.h"
 

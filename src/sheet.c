@@ -4,9 +4,9 @@
 
 #include "arena.h"
 #include "buffer.h"
+#include "call.h"
 #include "csv.h"
 #include "db.h"
-#include "endpoint.h"
 #include "http.h"
 #include "list.h"
 #include "request.h"
@@ -25,7 +25,7 @@ struct header {
 static int
 refuse_syntax(struct call *call, const struct csv *csv)
 {
-	return endpoint_problem(call, PROBLEM_BAD_CSV,
+	return call_problem(call, PROBLEM_BAD_CSV,
 	    arena_printf(call->arena, "Row %d, column %d: %s", csv->row, csv->column, csv->message));
 }
 
@@ -133,7 +133,7 @@ sheet_bind(struct call *call, struct db_param params[])
 	if (more > 0)
 		read_header(call, names, count, &header);
 	if (call->faults.count > 0)
-		return endpoint_problem(call, PROBLEM_VALIDATION, NULL);
+		return call_problem(call, PROBLEM_VALIDATION, NULL);
 	for (int i = 0; i < width; i++)
 		values[i] = arena_calloc(call->arena, SHEET_ROWS_MAX, sizeof(*values[i]));
 	if (more > 0)
@@ -143,7 +143,7 @@ sheet_bind(struct call *call, struct db_param params[])
 	if (rows == 0)
 		faults_add(&call->faults, "", "must have 1 to %d rows below a row with the names of the columns", SHEET_ROWS_MAX);
 	if (call->faults.count > 0)
-		return endpoint_problem(call, PROBLEM_VALIDATION, NULL);
+		return call_problem(call, PROBLEM_VALIDATION, NULL);
 	for (int i = 0; i < width; i++)
 		params[i] = DB_TEXT(field_array(call->arena, values[i], rows));
 	return 0;
@@ -178,9 +178,9 @@ sheet_wanted(struct call *call, bool *wanted)
 		if (!slice_is(call->pairs[i].name, sheet_fields[0].name))
 			continue;
 		if (format != NULL)
-			return endpoint_problem(call, PROBLEM_BAD_QUERY, "The query parameter format occurs more than once.");
+			return call_problem(call, PROBLEM_BAD_QUERY, "The query parameter format occurs more than once.");
 		if (field_read_text(call->arena, &sheet_fields[0], call->pairs[i].value, &format, &error) != 0)
-			return endpoint_problem(call, PROBLEM_BAD_QUERY,
+			return call_problem(call, PROBLEM_BAD_QUERY,
 			    arena_printf(call->arena, "The query parameter format %s.", error));
 	}
 	if (format == NULL)
@@ -195,7 +195,7 @@ refuse_paging(struct call *call)
 	for (int i = 0; i < call->pair_count; i++)
 		for (const struct field *field = list_fields; field->name != NULL; field++)
 			if (slice_is(call->pairs[i].name, field->name))
-				return endpoint_problem(call, PROBLEM_BAD_QUERY,
+				return call_problem(call, PROBLEM_BAD_QUERY,
 				    arena_printf(call->arena, "The query parameter %s does not go with text/csv, which has all rows.",
 					field->name));
 	return 0;
@@ -257,7 +257,7 @@ write_sheet(struct call *call, struct arena *batch)
 	params[place] = DB_TEXT("infinity");
 	params[place + 1] = DB_TEXT("ffffffff-ffff-ffff-ffff-ffffffffffff");
 	if (more)
-		db_begin(db, DB_SNAPSHOT, endpoint_user(call), call->request->id);
+		db_begin(db, DB_SNAPSHOT, call_user(call), call->request->id);
 	for (bool first = true; more; first = false) {
 		if (first)
 			db_send(db, &sheet_statements[PLAN], NULL);
@@ -282,7 +282,7 @@ write_sheet(struct call *call, struct arena *batch)
 	if (reply.outcome == DB_OK)
 		return call->response->status = 200;
 	if (!call->response->started)
-		return endpoint_refuse(call, &reply);
+		return call_refuse(call, &reply);
 	call->response->broken = true;
 	return call->response->status;
 }

@@ -15,6 +15,7 @@
 #include "api.h"
 #include "arena.h"
 #include "auth.h"
+#include "call.h"
 #include "clock.h"
 #include "conf.h"
 #include "fcgi.h"
@@ -279,7 +280,7 @@ go_on(struct loop *loop)
 		struct slot *slot = &loop->slots[i];
 		if (slot->conn == NULL || !slot->ticket.done)
 			continue;
-		endpoint_resume(&slot->call);
+		call_resume(&slot->call);
 		finish(loop, slot);
 	}
 }

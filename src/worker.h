@@ -15,6 +15,7 @@
 struct conf;
 struct meter;
 struct metrics;
+struct service;
 struct token_keys;
 struct troubles;
 

@@ -9,7 +9,7 @@ BEGIN {
 	layer("base", "base arena buffer clock log trouble utf8")
 	layer("leaf", "certificate child cmdline conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
 	    "jsonstream markdown metrics notify password record refusals sandbox schema token tokencache writer")
-	layer("request", "arguments auth create endpoint field fieldschema list openapi openapi_* problem request " \
+	layer("request", "arguments auth call create endpoint field fieldschema list openapi openapi_* problem request " \
 	    "response route row sheet")
 	layer("api", "api api_* minute")
 	layer("process", "backup dbtool handover jobforgectl jobforged keyfile listener main master migrate migration pgprogram restore scoreboard worker ctl*")

@@ -207,7 +207,7 @@ check_body(struct call *call)
 		if (value->text != NULL)
 			check_text(&fields[i], value->text);
 	}
-	HOLDS(endpoint_bind(call, params) <= DB_MAX_PARAMS);
+	HOLDS(call_bind(call, params) <= DB_MAX_PARAMS);
 }
 
 /* ---- the call ---- */

@@ -9,7 +9,7 @@
 #include "arena.h"
 #include "base.h"
 #include "buffer.h"
-#include "endpoint.h"
+#include "call.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -175,7 +175,8 @@ def test_a_known_token_lends_its_end_to_no_other(stack, user):
     head, body, signature = user.token.split(".")
     for token in (f"{head}.{victim.token.split('.')[1]}.{signature}", f"{body}.{body}.{signature}",
                   "A" + user.token[1:],
-                  user.token[:-40] + "A" + user.token[-39:], "A" * (len(user.token) - len(signature)) + signature,
+                  user.token[:-40] + ("B" if user.token[-40] == "A" else "A") + user.token[-39:],
+                  "A" * (len(user.token) - len(signature)) + signature,
                   signature):
         for _ in range(4):
             refused(stack, token)

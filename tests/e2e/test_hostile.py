@@ -71,6 +71,13 @@ def seen(stack, owner, since):
     return [line.get("route") for line in requests_logged(stack, owner)[since:-1]]
 
 
+def seen_of_a_write(stack, owner, since):
+    """The same but for nginx's own question whether the token is good, which comes before a body of unknown length: GET /me, as which
+    nothing is sent that ends well."""
+    return [line.get("route") for line in requests_logged(stack, owner)[since:-1]
+            if (line["method"], line.get("route"), line["status"]) != ("GET", "/api/v1/me", 200)]
+
+
 def judge(stack, owner, data, statuses, workers, methods=(), https=False):
     """Sends it; checks the statuses of all answers, in order, and how many requests came to a worker."""
     since = len(requests_logged(stack, owner))
@@ -84,7 +91,7 @@ def judge(stack, owner, data, statuses, workers, methods=(), https=False):
         if answer.status >= 400 and answer.headers.get("Content-Type") == "application/problem+json" and answer.body:
             assert answer.json()["status"] == answer.status
         assert owner.id.encode() not in answer.body or answer.status in (200, 201)
-    routes = seen(stack, owner, since)
+    routes = (seen_of_a_write if data.startswith(b"POST") else seen)(stack, owner, since)
     assert len(routes) == workers, routes
     if not any(status == 201 for status in got):
         assert stack.snapshot() == before
@@ -412,7 +419,7 @@ FRAMES = {
     "a body shorter than it says": (lambda o: post(o, length="5"), {400, "reset"}, 0),
     "a length that is none": (lambda o: post(o, length="x"), {400, "reset"}, 0),
     "chunked": (lambda o: post(o, ("transfer-encoding", "chunked"), body=b"0\r\n\r\n" + RIDER.encode()),
-                {400, 501, "reset"}, (0, 1)),
+                {400, 501, "reset"}, (0, 1, 2)),
     "data of no stream": (lambda o: frame(DATA, b"x", 0, 0), {"closed"}, 0),
     "an even stream": (lambda o: get(o, stream=2), {"closed"}, 0),
     "a push": (lambda o: frame(PUSH, b"\0\0\0\2", END_HEADERS, 1), {"closed"}, 0),

@@ -125,6 +125,7 @@ class Service(product.Stack):
     def __init__(self, **conf):
         super().__init__(plain=True, api_workers=API_WORKERS, bcrypt_cost=12,
                          log_level="info", **conf)
+        self.allow_errors('"event": "overload"')  # what it refuses is counted, and told with the figures
 
     def _render(self, template, name, variables):
         super()._render(template, name, {**variables, **({"WORKERS": "auto"} if name == "nginx.conf" else {})})
@@ -338,7 +339,7 @@ class Pgbench(Limit):
 
     def main_statement(self, work):
         """The one of a transaction that is not there for its beginning, its user, a lock or its end."""
-        aside = re.compile(r"begin_|set_reader|set_user|set_writer|commit|.*_lock|embeddings_find")
+        aside = re.compile(r"begin|set_reader|set_user|set_writer|commit|.*_lock|embeddings_find")
         found = [bind.sql for bind in self.trips[work.name][0] if not aside.match(bind.statement)]
         assert len(found) == 1, found
         return found[0]

@@ -221,7 +221,7 @@ def test_recorded_statements_are_the_workers(service, sample):
         assert len(trips) == candidates.RECORDED, work.name
         names = [bind.statement for bind in trips[0]]
         if work.writes:
-            assert names[0] == "begin_read_write" and names[1] == "set_writer" and names[-1] == "commit", names
+            assert names[0] == "begin" and names[1] == "set_writer" and names[-1] == "commit", names
         else:
             assert names[0] in ("set_reader", "begin_snapshot"), names
         users = [next(bind.values[0] for bind in trip if bind.statement.startswith("set_")) for trip in trips[:2]]

@@ -489,7 +489,7 @@ test_names(void)
 int
 main(void)
 {
-	struct place place;
+	struct place place = { 0 };
 	clearenv(); /* whoever runs the tests may have keys in it */
 	place_make(&place);
 	test_defaults();

@@ -78,32 +78,35 @@ struct loop {
 
 /* ---- one request ---- */
 
-/* Since when the worker has had the oldest of the requests in hand. */
+/* How long the worker has had the oldest of its other requests in hand. */
 static int64_t
-busy_since(const struct loop *loop)
+busy_for(const struct loop *loop, const struct call *call, int64_t now)
 {
-	int64_t since = INT64_MAX;
+	int64_t longest = 0;
 
-	for (int i = 0; i < IN_HAND; i++)
-		if (loop->slots[i].conn != NULL && loop->slots[i].start < since)
-			since = loop->slots[i].start;
-	return since;
+	for (int i = 0; i < IN_HAND; i++) {
+		const struct slot *slot = &loop->slots[i];
+		if (slot->conn != NULL && &slot->call != call && now - slot->start > longest)
+			longest = now - slot->start;
+	}
+	return longest;
 }
 
 /* Whether the request has waited too long, or will have: it comes after those in hand, which take about as long again as they have. */
 static bool
-is_overdue(struct loop *loop, const struct request *request)
+is_overdue(struct loop *loop, const struct call *call)
 {
+	int64_t queued = call->request->queued_us;
 	int64_t limit = (int64_t)loop->worker->conf->queue_timeout * 1000;
 	int64_t now = clock_us();
 
-	if (request->queued_us <= PROMPT)
+	if (queued <= PROMPT)
 		loop->late_since = 0;
 	else if (loop->late_since == 0)
 		loop->late_since = now;
 	if (loop->late_since != 0 && now - loop->late_since > STANDING)
 		limit /= STANDING_SHARE;
-	return request->queued_us + now - busy_since(loop) > limit;
+	return queued + busy_for(loop, call, now) > limit;
 }
 
 static int
@@ -124,7 +127,7 @@ answer(struct loop *loop, struct call *call)
 		return status;
 	if (call->endpoint->pool != call->service->pool)
 		return response_problem(call->response, call->request, PROBLEM_MISDIRECTED, NULL, NULL);
-	if (is_overdue(loop, call->request) && !endpoint_is_patient(call->endpoint))
+	if (is_overdue(loop, call) && !endpoint_is_patient(call->endpoint))
 		return refuse_overdue(loop, call);
 	trouble_passed(loop->service.troubles, TROUBLE_OVERLOAD);
 	int64_t start = clock_us();

@@ -36,13 +36,18 @@ add_header(struct buffer *params, struct slice line)
 	const char *colon = line.len == 0 ? NULL : memchr(line.data, ':', line.len);
 	size_t at = 5;
 
-	if (colon == NULL || (size_t)(colon - line.data) > 100)
+	size_t len = colon == NULL ? 0 : (size_t)(colon - line.data);
+	if (colon == NULL || len > 100)
+		return;
+	if (memchr(line.data, '=', len) != NULL) /* libfcgi would take what is before it for the name, and nginx sends no such */
 		return;
 	for (const char *c = line.data; c < colon; c++)
 		name[at++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
 	struct slice value = { colon + 1, line.len - (size_t)(colon + 1 - line.data) };
 	while (value.len > 0 && value.data[0] == ' ')
 		value = (struct slice){ value.data + 1, value.len - 1 };
+	if (strcmp(name + 5, "REQUEST_METHOD") == 0) /* there is one */
+		return;
 	bool plain = strncmp(name + 5, "CONTENT_", 8) == 0 || strncmp(name + 5, "REQUEST_", 8) == 0;
 	if (slice_is(value, "Bearer T"))
 		value = slice_of(arena_printf(fuzz_arena(), "Bearer %s", fuzz_token()));

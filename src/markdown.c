@@ -215,8 +215,10 @@ convert_apart(struct buffer *out, struct slice text)
 		return false;
 	}
 	pid_t parent = getpid(), child = fork();
-	if (child == 0)
+	if (child == 0) {
+		close(ends[0]); /* or its own output would have a reader when the parent has had enough */
 		run_child(ends[1], text, parent);
+	}
 	close(ends[1]);
 	if (child < 0)
 		log_write(LOG_LEVEL_WARNING, "markdown", "no process: %s", strerror(errno));

@@ -133,8 +133,9 @@ def nginx_descriptors(stack, user):
 
 def busiest(stack):
     """The worker that answers the API's requests, of one."""
-    line = next(line for line in reversed(stack.log_lines()) if line.get("route") == "/api/v1/me")
-    return line["pid"]
+    def answered():  # the line is written after the answer
+        return next((line for line in reversed(stack.log_lines()) if line.get("route") == "/api/v1/me"), None)
+    return wait_for(answered, 10, "the log")["pid"]
 
 
 def log_file(stack, user):

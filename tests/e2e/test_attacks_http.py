@@ -14,23 +14,9 @@ import pytest
 from examples import APPLICATION, DESCRIPTION, EMBEDDING, EXPORT, RESUME, fill, owned
 from stack import NO_SUCH_ID, PASSWORD
 from test_hostile import CHUNKED, parse
-from test_isolation import ROUTES, essence, example, rows_of
+from test_isolation import ROUTES, alice, bob, essence, example, rows_of  # noqa: F401, two of them are fixtures
 
 OPTIONS = {"login_attempts": 1000}
-
-
-@pytest.fixture(scope="module")
-def alice(stack):
-    user = stack.user(full_name="Alice Secretname")
-    user.owned = owned(user)
-    return user
-
-
-@pytest.fixture
-def bob(stack):
-    user = stack.user(full_name="Bob")
-    user.owned = owned(user)
-    return user
 
 
 # --- Fields that are nobody's to set --------------------------------------------------------------------------------

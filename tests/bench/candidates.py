@@ -140,8 +140,9 @@ class Service(product.Stack):
         straight = self.conf["database"]
         self.stop_nginx()
         self.stop_jobforged()
+        # Without the figures of each minute, which a worker would write between two requests.
         self.write_conf(database=product.make_dsn(**{**parts, "host": os.path.dirname(recorder.path)}), api_workers=1,
-                        auth_workers=1)
+                        auth_workers=1, metrics_retention=0)
         self.start_jobforged()
         self.start_nginx()
         self.wait_ready()
@@ -154,7 +155,7 @@ class Service(product.Stack):
         self.stop_nginx()
         self.stop_jobforged()
         recorder.close()
-        self.write_conf(database=straight, api_workers=API_WORKERS, auth_workers=2)
+        self.write_conf(database=straight, api_workers=API_WORKERS, auth_workers=2, metrics_retention=None)
         self.start_jobforged()
         self.start_nginx()
         self.wait_ready()

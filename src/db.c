@@ -18,6 +18,7 @@ enum {
 	MAX_OPTIONS = 4400,     /* more than a connection string may hold */
 	MAX_HOST = 256,
 	CLIENT_GRACE = 300,     /* milliseconds that the client waits longer than the server's statement_timeout */
+	PACE_OF = 8,            /* transactions, in the moving average */
 	BACKOFF_FIRST = 50000,  /* microseconds until the second attempt to connect; doubled up to BACKOFF_MOST */
 	BACKOFF_MOST = 500000
 };
@@ -45,6 +46,8 @@ struct db {
 	int64_t retry_at;
 	int64_t backoff;
 	int64_t deadline; /* of the first */
+	int64_t finished_at; /* when the last transaction was done */
+	int64_t pace;
 	int64_t waited;
 	bool schema_differs;
 	char problem[512];
@@ -728,16 +731,27 @@ read_ticket(struct db *db, struct db_ticket *ticket)
 	return PQstatus(db->conn) == CONNECTION_OK ? 0 : -1;
 }
 
+/* Since when the server has been at the first: they are answered in turn. */
+static int64_t
+begun_at(const struct db *db)
+{
+	return db->finished_at > db->first->sent_at ? db->finished_at : db->first->sent_at;
+}
+
 static void
 finish_first(struct db *db)
 {
 	struct db_ticket *ticket = db->first;
+	int64_t now = clock_us();
+
+	db->pace += (now - begun_at(db) - db->pace) / PACE_OF;
+	db->finished_at = now;
 
 	db->first = ticket->next;
 	if (db->first == NULL)
 		db->last = NULL;
 	ticket->done = true;
-	ticket->taken = clock_us() - ticket->sent_at;
+	ticket->taken = now - ticket->sent_at;
 	meter_round_trip(db->settings.meter, ticket->taken);
 }
 
@@ -817,6 +831,14 @@ db_patience(const struct db *db)
 	int64_t left = (db->deadline - clock_us() + 999) / 1000;
 
 	return db->first == NULL ? -1 : left < 0 ? 0 : (int)left;
+}
+
+int64_t
+db_pace(const struct db *db)
+{
+	int64_t under_way = db->first == NULL ? 0 : clock_us() - begun_at(db);
+
+	return under_way > db->pace ? under_way : db->pace;
 }
 
 int

@@ -146,6 +146,10 @@ void db_wait(struct db *db);
 /* Milliseconds until db_receive() has to look whether an answer is late; -1 when none is awaited. */
 int db_patience(const struct db *db);
 
+/* Microseconds that each transaction has taken of late, the time in which it waited for those before it left out; more, when the
+ * one that the server is at has already taken more. */
+int64_t db_pace(const struct db *db);
+
 /* The socket to poll, for reading, between calls of db_receive(); -1 when there is none. `generation` is another for each
  * connection: a number of a socket is soon used again. */
 int db_socket(const struct db *db, uint64_t *generation);

@@ -34,7 +34,7 @@
 static_assert((int)POOL_COUNT == METRICS_POOLS && (int)API_MAX_ENDPOINTS + (int)HTTP_OTHER < METRICS_ROUTES,
     "the metrics have room for all");
 
-enum { PEER_TIMEOUT = 5000, IDLE_CHECK = 250, BACKGROUND_NICE = 5, STALE_AFTER = 50000, IN_HAND = 16 };
+enum { PEER_TIMEOUT = 5000, IDLE_CHECK = 250, BACKGROUND_NICE = 5, STALE_AFTER = 50000, IN_HAND = 16, WORK_IN_HAND = 50000 };
 
 /*
  * A request that has waited longer than queue_timeout is not worth the work any more: whoever sent it gives up soon. When for some
@@ -78,25 +78,9 @@ struct loop {
 
 /* ---- one request ---- */
 
-/* How long the worker has had the oldest of its other requests in hand. */
-static int64_t
-busy_for(const struct loop *loop, const struct call *call, int64_t now)
-{
-	int64_t longest = 0;
-
-	for (int i = 0; i < IN_HAND; i++) {
-		const struct slot *slot = &loop->slots[i];
-		if (slot->conn != NULL && &slot->call != call && now - slot->start > longest)
-			longest = now - slot->start;
-	}
-	return longest;
-}
-
-/* Whether the request has waited too long, or will have: it comes after those in hand, which take about as long again as they have. */
 static bool
-is_overdue(struct loop *loop, const struct call *call)
+is_overdue(struct loop *loop, int64_t queued)
 {
-	int64_t queued = call->request->queued_us;
 	int64_t limit = (int64_t)loop->worker->conf->queue_timeout * 1000;
 	int64_t now = clock_us();
 
@@ -106,15 +90,15 @@ is_overdue(struct loop *loop, const struct call *call)
 		loop->late_since = now;
 	if (loop->late_since != 0 && now - loop->late_since > STANDING)
 		limit /= STANDING_SHARE;
-	return queued + busy_for(loop, call, now) > limit;
+	return queued > limit;
 }
 
 static int
-refuse_overdue(const struct loop *loop, struct call *call)
+refuse_overdue(struct call *call)
 {
 	trouble_note(call->service->troubles, TROUBLE_OVERLOAD,
-	    "a request of the %s pool has waited for %lld ms, has %d before it, and is refused",
-	    endpoint_pool_names[call->service->pool], (long long)call->request->queued_us / 1000, loop->in_hand - 1);
+	    "a request of the %s pool has waited for %lld ms, and is refused", endpoint_pool_names[call->service->pool],
+	    (long long)call->request->queued_us / 1000);
 	return response_problem(call->response, call->request, PROBLEM_OVERLOADED, NULL, NULL);
 }
 
@@ -127,8 +111,8 @@ answer(struct loop *loop, struct call *call)
 		return status;
 	if (call->endpoint->pool != call->service->pool)
 		return response_problem(call->response, call->request, PROBLEM_MISDIRECTED, NULL, NULL);
-	if (is_overdue(loop, call) && !endpoint_is_patient(call->endpoint))
-		return refuse_overdue(loop, call);
+	if (is_overdue(loop, call->request->queued_us) && !endpoint_is_patient(call->endpoint))
+		return refuse_overdue(call);
 	trouble_passed(loop->service.troubles, TROUBLE_OVERLOAD);
 	int64_t start = clock_us();
 	status = auth_check(call);
@@ -310,9 +294,22 @@ handle_connection(struct loop *loop, struct fcgi *conn, uint32_t events)
 		watch(loop, conn, false);
 	} else if (gone) {
 		close_connection(loop, conn);
-	} else if (loop->in_hand < IN_HAND) {
+	} else {
 		begin(loop, find_slot(loop, NULL), conn);
 	}
+}
+
+/*
+ * Several spare the worker and the server waking up for each. But the server answers them in turn, and what is in hand is neither
+ * refused as overdue nor left to another worker: they are no more than it answers soon.
+ */
+static int
+most_in_hand(const struct loop *loop)
+{
+	int64_t pace = db_pace(loop->service.db);
+	int64_t most = pace == 0 ? IN_HAND : WORK_IN_HAND / pace;
+
+	return most < 1 ? 1 : most > IN_HAND ? IN_HAND : (int)most;
 }
 
 /* Finishes requests until no more than `most` are in hand. */
@@ -490,13 +487,14 @@ run_loop(struct loop *loop)
 		}
 		if (clock_us() > deadline)
 			break;
-		make_room(loop, IN_HAND - 1);
+		int most = most_in_hand(loop);
+		make_room(loop, most - 1);
 		log_flush(&loop->log_held);
 		share_listening(loop);
 		watch_database(loop);
 		int patience = db_patience(loop->service.db);
 		/* As many as there is room for: what is given goes to the end of epoll's queue, taken or not, and loses its turn. */
-		int count = epoll_wait(loop->epoll, events, IN_HAND - loop->in_hand,
+		int count = epoll_wait(loop->epoll, events, most - loop->in_hand,
 		    patience < 0 || patience > IDLE_CHECK ? IDLE_CHECK : patience);
 		meter_accepts(loop->service.meter, false);
 		handle_events(loop, events, count);

@@ -123,6 +123,19 @@ def test_what_has_waited_too_long_is_refused_without_work(impatient):
     assert user.post("/resumes", RESUME).ok(201)
 
 
+def test_reads_behind_a_slow_one_are_not_taken_in_hand(impatient):
+    """Else they would wait for it in the worker, where nothing is refused and no other worker takes them."""
+    user = impatient.user()
+
+    def read_later():
+        time.sleep(3 * PATIENT)  # by then the worker has seen that the first is slow
+        return user.get("/resumes")
+    first, *late = together_with_a_lock(impatient, [lambda: user.get("/resumes"), *[read_later] * 4], seconds=6 * PATIENT)
+    assert first.ok()
+    assert [answer.problem(503, slug="overloaded")["status"] for answer in late] == [503] * 4
+    user.get("/resumes").ok()
+
+
 def test_a_body_that_comes_slowly_has_not_waited(impatient):
     user = impatient.user()
     body = json.dumps(RESUME).encode()

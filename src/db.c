@@ -1,7 +1,6 @@
 #include "db.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
@@ -9,33 +8,27 @@
 
 #include "arena.h"
 #include "clock.h"
-#include "conninfo.h"
+#include "dbconnect.h"
+#include "dbsocket.h"
 #include "log.h"
 #include "metrics.h"
 #include "trouble.h"
 
 enum {
-	MAX_OPTIONS = 4400,     /* more than a connection string may hold */
-	MAX_HOST = 256,
 	CLIENT_GRACE = 300,     /* milliseconds that the client waits longer than the server's statement_timeout */
 	PACE_OF = 8,            /* transactions, in the moving average */
 	BACKOFF_FIRST = 50000,  /* microseconds until the second attempt to connect; doubled up to BACKOFF_MOST */
 	BACKOFF_MOST = 500000
 };
 
-/* The type ids of pg_type.dat that are not written as JSON strings; they are fixed for ever. */
-enum { OID_BOOL = 16, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_JSON = 114, OID_FLOAT4 = 700, OID_FLOAT8 = 701,
-       OID_TIMESTAMPTZ = 1184, OID_JSONB = 3802 };
-
 enum item { ITEM_SILENT, ITEM_STATEMENT, ITEM_COMMIT };
 
 struct db {
 	struct db_settings settings;
 	PGconn *conn;
-	int host;       /* of those in the connection string, the one to begin with; */
-	int hosts;      /* how many there are, as far as is known */
+	struct dbconnect connect;
 	bool read_only; /* as the server was when it was made */
-	bool implicit; /* the transaction ends by itself, where the pipeline does */
+	bool implicit;  /* the transaction ends by itself, where the pipeline does */
 	unsigned char queue[DB_MAX_ITEMS]; /* of the transaction that is being made */
 	int queued;
 	struct db_ticket *first; /* transactions that were sent, in their order */
@@ -45,12 +38,10 @@ struct db {
 	int64_t connected_at; /* microseconds, monotonic */
 	int64_t retry_at;
 	int64_t backoff;
-	int64_t deadline; /* of the first */
-	int64_t finished_at; /* when the last transaction was done */
+	int64_t deadline;     /* of the first */
+	int64_t finished_at;  /* when the last transaction was done */
 	int64_t pace;
 	int64_t waited;
-	bool schema_differs;
-	char problem[512];
 };
 
 /*
@@ -70,18 +61,12 @@ static const struct db_statement transaction_statements[] = {
 	{ "set_writer", "SELECT " SET_CURRENT_USER ", pg_catalog.set_config('app.request_id', $2, true)", 2 },
 	{ "commit", "COMMIT", 0 },
 	{ "rollback", "ROLLBACK", 0 },
+	{ 0 },
 };
 
 enum { BEGIN_SNAPSHOT, BEGIN, SET_READER, SET_USER, SET_WRITER, COMMIT, ROLLBACK };
 
 static void lose(struct db *db);
-
-static void
-set_problem(struct db *db, const char *what, const char *why)
-{
-	snprintf(db->problem, sizeof(db->problem), "%s: %s", what, why);
-	db->problem[strcspn(db->problem, "\n")] = '\0';
-}
 
 static void
 disconnect(struct db *db)
@@ -90,342 +75,6 @@ disconnect(struct db *db)
 	db->conn = NULL;
 	db->queued = 0;
 	db->broken = false;
-}
-
-/* Waits until the socket is ready for `events`, or the deadline. Returns what is ready; 0 when it is late. */
-static int
-wait_for(struct db *db, short events)
-{
-	for (;;) {
-		struct pollfd fd = { .fd = PQsocket(db->conn), .events = events };
-		int64_t left = (db->deadline - clock_us() + 999) / 1000;
-		int ready = poll(&fd, 1, left < 0 ? 0 : (int)left);
-		if (ready > 0)
-			return fd.revents;
-		if (ready < 0 && errno == EINTR)
-			continue;
-		return 0;
-	}
-}
-
-/* Sends what libpq holds. 0, or -1 when the connection is lost or the server does not read in time. */
-static int
-flush_output(struct db *db)
-{
-	for (;;) {
-		int left = PQflush(db->conn);
-		if (left == 0)
-			return 0;
-		if (left < 0)
-			return -1;
-		int ready = wait_for(db, POLLIN | POLLOUT);
-		if (ready == 0)
-			return -1;
-		/* A server that is blocked on writing to us reads nothing: take its output first. */
-		if ((ready & POLLIN) && PQconsumeInput(db->conn) == 0)
-			return -1;
-	}
-}
-
-/* The next result in *result (NULL: the end of a statement's results). -1: lost, or late. */
-static int
-next_result(struct db *db, PGresult **result)
-{
-	while (PQisBusy(db->conn)) {
-		if (wait_for(db, POLLIN) == 0 || PQconsumeInput(db->conn) == 0)
-			return -1;
-	}
-	*result = PQgetResult(db->conn);
-	return 0;
-}
-
-/* Drops the rest of the results of the current statement. */
-static int
-skip_results(struct db *db)
-{
-	PGresult *result;
-
-	for (;;) {
-		if (next_result(db, &result) != 0)
-			return -1;
-		if (result == NULL)
-			return 0;
-		PQclear(result);
-	}
-}
-
-static int
-read_sync(struct db *db)
-{
-	PGresult *result;
-
-	if (next_result(db, &result) != 0 || result == NULL)
-		return -1;
-	ExecStatusType status = PQresultStatus(result);
-	PQclear(result);
-	return status == PGRES_PIPELINE_SYNC ? 0 : -1;
-}
-
-/* ---- connecting ---- */
-
-/* What libpq would print: the server's warnings and farewells, which end in a newline. */
-static void
-log_notice(void *unused, const char *message)
-{
-	(void)unused;
-	log_write(LOG_LEVEL_WARNING, "database", "%.*s", (int)strcspn(message, "\n"), message);
-}
-
-/* What goes before the same of the connection string. */
-struct target {
-	char options[MAX_OPTIONS];
-	char host[MAX_HOST];
-	char hostaddr[MAX_HOST];
-	char port[MAX_HOST];
-};
-
-static const char *
-part_of(const PQconninfoOption *parts, const char *keyword)
-{
-	for (const PQconninfoOption *part = parts; part != NULL && part->keyword != NULL; part++)
-		if (strcmp(part->keyword, keyword) == 0 && part->val != NULL)
-			return part->val;
-	return "";
-}
-
-/*
- * Chooses one host of several, and returns how many there are. libpq would go through them by itself, but it has no time
- * limit for each when it is not to block, and a machine that does not answer would keep it from those after it.
- */
-static int
-choose_host(struct target *target, const PQconninfoOption *parts, int number)
-{
-	const char *names = part_of(parts, "host"), *addresses = part_of(parts, "hostaddr"), *ports = part_of(parts, "port");
-	int count = conninfo_count(addresses[0] == '\0' ? names : addresses);
-	bool one_port = conninfo_count(ports) == 1;
-
-	if (count < 2 || (names[0] != '\0' && conninfo_count(names) != count) ||
-	    (ports[0] != '\0' && !one_port && conninfo_count(ports) != count))
-		return 1; /* or libpq says what is wrong with them */
-	conninfo_item(names, number, target->host, sizeof(target->host));
-	conninfo_item(addresses, number, target->hostaddr, sizeof(target->hostaddr));
-	conninfo_item(ports, one_port ? 0 : number, target->port, sizeof(target->port));
-	return count;
-}
-
-static PGconn *
-start_connection(struct db *db)
-{
-	const struct db_settings *settings = &db->settings;
-	struct target target = { 0 };
-	const char *names[] = { "fallback_application_name", "dbname", "client_encoding", "options", "host", "hostaddr",
-		"port", NULL };
-	const char *values[] = { "jobforged", settings->conninfo, "UTF8", target.options, target.host, target.hostaddr,
-		target.port, NULL }; /* an empty one changes nothing */
-	PQconninfoOption *parts = PQconninfoParse(settings->conninfo, NULL);
-
-	db->hosts = choose_host(&target, parts, db->host);
-	/* The session begins with its time limit: set later, it would be the state of whatever session a pooler has lent. */
-	snprintf(target.options, sizeof(target.options), "%s -c statement_timeout=%d", part_of(parts, "options"),
-	    settings->statement_timeout);
-	PQconninfoFree(parts);
-	return PQconnectStartParams(names, values, 1);
-}
-
-static int
-connect_to_host(struct db *db)
-{
-	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
-
-	disconnect(db);
-	db->conn = start_connection(db);
-	if (db->conn == NULL) {
-		set_problem(db, "database", "out of memory");
-		return -1;
-	}
-	(void)PQsetNoticeProcessor(db->conn, log_notice, NULL);
-	while (PQstatus(db->conn) != CONNECTION_BAD) {
-		if (state == PGRES_POLLING_OK)
-			return 0;
-		if (state == PGRES_POLLING_FAILED)
-			break;
-		if (wait_for(db, state == PGRES_POLLING_READING ? POLLIN : POLLOUT) == 0) {
-			set_problem(db, "database", "no answer to the connection attempt in time");
-			return -1;
-		}
-		state = PQconnectPoll(db->conn);
-	}
-	set_problem(db, "database", PQerrorMessage(db->conn));
-	return -1;
-}
-
-static void
-turn_to_next_host(struct db *db)
-{
-	db->host = (db->host + 1) % db->hosts;
-}
-
-/* Begins with the host of the last connection. One that took all the time is the last to be tried again. */
-static int
-connect_in_time(struct db *db)
-{
-	int tried = 0;
-
-	db->deadline = clock_us() + (int64_t)db->settings.connect_timeout * 1000;
-	do {
-		if (connect_to_host(db) == 0)
-			return 0;
-		turn_to_next_host(db);
-	} while (++tried < db->hosts && clock_us() < db->deadline);
-	return -1;
-}
-
-/*
- * Each statement is followed by a Sync of its own, for PgBouncer: what its connection to the server has prepared already it answers
- * by itself, and 1.24 puts that answer into the middle of another, unless the one before was to a Sync.
- */
-static int
-send_statement(struct db *db, const struct db_statement *statement)
-{
-	return PQsendPrepare(db->conn, statement->name, statement->sql, 0, NULL) == 1 &&
-	    PQsendDescribePrepared(db->conn, statement->name) == 1 && PQpipelineSync(db->conn) == 1 ? 0 : -1;
-}
-
-/* Queues what each session needs: a look at it, and every statement. */
-static int
-send_setup(struct db *db)
-{
-	static const char look[] =
-	    "SELECT coalesce(max(version), 0), extract(epoch FROM 1000 * current_setting('statement_timeout')::interval)::int"
-	    " FROM jobforge.schema_migrations";
-
-	if (PQsendQueryParams(db->conn, look, 0, NULL, NULL, NULL, NULL, 0) != 1 || PQpipelineSync(db->conn) != 1)
-		return -1;
-	for (size_t i = 0; i < COUNT_OF(transaction_statements); i++)
-		if (send_statement(db, &transaction_statements[i]) != 0)
-			return -1;
-	for (const struct db_statement *const *table = db->settings.tables; *table != NULL; table++)
-		for (const struct db_statement *s = *table; s->name != NULL; s++)
-			if (send_statement(db, s) != 0)
-				return -1;
-	db->deadline = clock_us() + (int64_t)db->settings.statement_timeout * 1000;
-	return flush_output(db);
-}
-
-/* Reads one answer of the setup; the first failure is the one to tell. */
-static PGresult *
-setup_result(struct db *db, const char *what)
-{
-	PGresult *result;
-
-	if (next_result(db, &result) != 0 || result == NULL) {
-		set_problem(db, what, "the connection was lost");
-		return NULL;
-	}
-	ExecStatusType status = PQresultStatus(result);
-	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
-		const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-		set_problem(db, what, PQresultErrorMessage(result));
-		/* No ledger, or no table or column for a statement. */
-		db->schema_differs = sqlstate != NULL &&
-		    (strcmp(sqlstate, "42P01") == 0 || strcmp(sqlstate, "3F000") == 0 || strcmp(sqlstate, "42703") == 0);
-		PQclear(result);
-		return NULL;
-	}
-	if (skip_results(db) != 0) {
-		set_problem(db, what, "the connection was lost");
-		PQclear(result);
-		return NULL;
-	}
-	return result;
-}
-
-static int
-check_version(struct db *db, int version)
-{
-	if (version == db->settings.schema_version)
-		return 0;
-	snprintf(db->problem, sizeof(db->problem), "schema: the database is at version %d, this program needs %d; %s",
-	    version, db->settings.schema_version,
-	    version < db->settings.schema_version ? "run jobforgectl migrate" : "install the newer program");
-	db->schema_differs = true;
-	return -1;
-}
-
-/* A pooler may have ignored the options that the session was to begin with. */
-static int
-check_limit(struct db *db, int milliseconds)
-{
-	if (milliseconds == db->settings.statement_timeout)
-		return 0;
-	snprintf(db->problem, sizeof(db->problem),
-	    "the session's statement_timeout is %d ms, and must be %d; a pooler has to set it", milliseconds,
-	    db->settings.statement_timeout);
-	return -1;
-}
-
-static int
-check_look(struct db *db)
-{
-	PGresult *result = setup_result(db, "schema");
-
-	if (result == NULL)
-		return -1;
-	int version = atoi(PQgetvalue(result, 0, 0));
-	int limit = atoi(PQgetvalue(result, 0, 1));
-	PQclear(result);
-	return check_version(db, version) == 0 && check_limit(db, limit) == 0 ? read_sync(db) : -1;
-}
-
-static int
-check_statement(struct db *db, const struct db_statement *statement)
-{
-	PGresult *prepared = setup_result(db, statement->name);
-
-	if (prepared == NULL)
-		return -1;
-	PQclear(prepared);
-	PGresult *described = setup_result(db, statement->name);
-	if (described == NULL)
-		return -1;
-	int params = PQnparams(described);
-	PQclear(described);
-	if (params == statement->params)
-		return read_sync(db);
-	snprintf(db->problem, sizeof(db->problem), "%s: has %d parameters, declared with %d", statement->name, params,
-	    statement->params);
-	return -1;
-}
-
-static int
-check_session(struct db *db)
-{
-	static const char *const needed[][2] = { { "client_encoding", "UTF8" }, { "TimeZone", "UTC" } };
-
-	for (size_t i = 0; i < COUNT_OF(needed); i++) {
-		const char *value = PQparameterStatus(db->conn, needed[i][0]);
-		if (value == NULL || strcmp(value, needed[i][1]) != 0) {
-			snprintf(db->problem, sizeof(db->problem), "the session's %s is %s, and must be %s", needed[i][0],
-			    value == NULL ? "unknown" : value, needed[i][1]);
-			return -1;
-		}
-	}
-	return 0;
-}
-
-static int
-read_setup(struct db *db)
-{
-	if (check_look(db) != 0)
-		return -1;
-	for (size_t i = 0; i < COUNT_OF(transaction_statements); i++)
-		if (check_statement(db, &transaction_statements[i]) != 0)
-			return -1;
-	for (const struct db_statement *const *table = db->settings.tables; *table != NULL; table++)
-		for (const struct db_statement *s = *table; s->name != NULL; s++)
-			if (check_statement(db, s) != 0)
-				return -1;
-	return 0;
 }
 
 /* The server has told that it writes no more: a standby, or a primary that another has taken the place of. */
@@ -450,18 +99,11 @@ has_turned(const struct db *db)
 }
 
 static int
-db_connect(struct db *db)
+connect_anew(struct db *db)
 {
-	db->schema_differs = false;
-	snprintf(db->problem, sizeof(db->problem), "database: the connection was lost while it was set up");
-	if (connect_in_time(db) != 0 || check_session(db) != 0)
+	db->conn = dbconnect_open(&db->connect);
+	if (db->conn == NULL)
 		return -1;
-	if (PQsetnonblocking(db->conn, 1) != 0 || PQenterPipelineMode(db->conn) != 1)
-		return -1;
-	if (send_setup(db) != 0 || read_setup(db) != 0) {
-		turn_to_next_host(db);
-		return -1;
-	}
 	db->read_only = is_read_only(db->conn);
 	db->connected_at = clock_us();
 	db->generation++;
@@ -473,8 +115,7 @@ db_connect(struct db *db)
 static void
 note_failure(struct db *db)
 {
-	trouble_note(db->settings.troubles, TROUBLE_DATABASE, "%s", db->problem);
-	disconnect(db);
+	trouble_note(db->settings.troubles, TROUBLE_DATABASE, "%s", db->connect.problem);
 	meter_connect(db->settings.meter, false);
 	db->backoff = db->backoff == 0 ? BACKOFF_FIRST : db->backoff * 2;
 	if (db->backoff > BACKOFF_MOST)
@@ -492,7 +133,7 @@ db_new(const struct db_settings *settings)
 		exit(70);
 	}
 	db->settings = *settings;
-	db->hosts = 1;
+	db->connect = (struct dbconnect){ .settings = &db->settings, .statements = transaction_statements, .hosts = 1 };
 	return db;
 }
 
@@ -542,7 +183,7 @@ db_ready(struct db *db)
 	}
 	if (failing && clock_us() < db->retry_at)
 		return -1;
-	if (db_connect(db) != 0) {
+	if (connect_anew(db) != 0) {
 		note_failure(db);
 		return -1;
 	}
@@ -552,42 +193,19 @@ db_ready(struct db *db)
 const char *
 db_problem(const struct db *db)
 {
-	return db->problem;
+	return db->connect.problem;
 }
 
 bool
 db_schema_differs(const struct db *db)
 {
-	return db->schema_differs;
-}
-
-/* Whether one of the hosts is no directory of unix sockets. */
-static bool
-names_remote(const char *hosts)
-{
-	for (const char *host = hosts; host != NULL; host = strchr(host, ',')) {
-		host += *host == ',';
-		if (strchr("/@,", *host) == NULL) /* which finds the end too */
-			return true;
-	}
-	return false;
+	return db->connect.schema_differs;
 }
 
 bool
 db_is_remote(const struct db *db)
 {
-	static const char *const telling[] = { "hostaddr", "host", "service" };
-	PQconninfoOption *given = PQconninfoParse(db->settings.conninfo, NULL);
-	PQconninfoOption *fallbacks = PQconndefaults(); /* of the environment */
-	bool remote = given == NULL || fallbacks == NULL;
-
-	for (size_t i = 0; i < COUNT_OF(telling); i++) {
-		const char *value = part_of(given, telling[i]);
-		remote = remote || names_remote(*value != '\0' ? value : part_of(fallbacks, telling[i]));
-	}
-	PQconninfoFree(given);
-	PQconninfoFree(fallbacks);
-	return remote;
+	return dbconnect_is_remote(db->settings.conninfo);
 }
 
 /* ---- transactions ---- */
@@ -766,7 +384,7 @@ lose(struct db *db)
 	meter_disconnect(db->settings.meter, late ? DISCONNECT_LATE : DISCONNECT_LOST);
 	disconnect(db);
 	if (late)
-		turn_to_next_host(db);
+		dbconnect_turn(&db->connect);
 	while (db->first != NULL) {
 		db->first->reply.outcome = DB_LOST;
 		db->first->reply.late = late;
@@ -818,7 +436,7 @@ db_wait(struct db *db)
 	const struct db_ticket *oldest = db->first;
 
 	while (oldest != NULL && !oldest->done) {
-		if (wait_for(db, POLLIN) == 0)
+		if (dbsocket_wait(db->conn, POLLIN, db->deadline) == 0)
 			lose(db);
 		else
 			db_receive(db);
@@ -863,7 +481,7 @@ send_ticket(struct db *db, struct db_ticket *ticket, struct arena *arena)
 		db->last->next = ticket;
 	}
 	db->last = ticket;
-	if (db->broken || PQpipelineSync(db->conn) != 1 || flush_output(db) != 0)
+	if (db->broken || PQpipelineSync(db->conn) != 1 || dbsocket_flush(db->conn, db->deadline) != 0)
 		lose(db);
 }
 
@@ -937,76 +555,4 @@ db_time_taken(struct db *db)
 
 	db->waited = 0;
 	return waited;
-}
-
-/* ---- results ---- */
-
-static const PGresult *
-result_of(const struct db_result *result)
-{
-	return (const PGresult *)result;
-}
-
-int
-db_rows(const struct db_result *result)
-{
-	return PQntuples(result_of(result));
-}
-
-int
-db_columns(const struct db_result *result)
-{
-	return PQnfields(result_of(result));
-}
-
-const char *
-db_name(const struct db_result *result, int column)
-{
-	return PQfname(result_of(result), column);
-}
-
-enum db_type
-db_type(const struct db_result *result, int column)
-{
-	switch (PQftype(result_of(result), column)) {
-	case OID_BOOL:
-		return DB_TYPE_BOOL;
-	case OID_INT2:
-	case OID_INT4:
-	case OID_INT8:
-	case OID_FLOAT4:
-	case OID_FLOAT8:
-		return DB_TYPE_NUMBER;
-	case OID_TIMESTAMPTZ:
-		return DB_TYPE_TIME;
-	case OID_JSON:
-	case OID_JSONB:
-		return DB_TYPE_JSON;
-	default:
-		return DB_TYPE_TEXT;
-	}
-}
-
-int
-db_column(const struct db_result *result, const char *name)
-{
-	return PQfnumber(result_of(result), name);
-}
-
-struct slice
-db_value(const struct db_result *result, int row, int column)
-{
-	const PGresult *rows = result_of(result);
-
-	if (PQgetisnull(rows, row, column))
-		return (struct slice){ NULL, 0 };
-	return (struct slice){ PQgetvalue(rows, row, column), (size_t)PQgetlength(rows, row, column) };
-}
-
-struct slice
-db_get(const struct db_result *result, int row, const char *name)
-{
-	int column = db_column(result, name);
-
-	return column < 0 ? (struct slice){ NULL, 0 } : db_value(result, row, column);
 }

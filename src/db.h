@@ -1,6 +1,7 @@
 /*
- * A worker's connection to PostgreSQL: one transaction is one round trip of the pipeline. The files that include libpq's
- * header are db.c and, for the operator's tool, dbtool.c.
+ * A worker's connection to PostgreSQL: one transaction is one round trip of the pipeline. libpq is known to the files of src/db*
+ * alone: transactions are in db.c, rows in dbresult.c, connecting in dbconnect.c, waiting in dbsocket.c; dbtool.c is the
+ * operator's tool's.
  *
  *     db_begin(); db_send(); ...; db_commit()
  *

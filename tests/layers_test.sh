@@ -7,7 +7,7 @@ exec awk '
 BEGIN {
 	# Lowest first; a name that ends in "*" stands for all that begin so.
 	layer("base", "base arena buffer clock log trouble utf8")
-	layer("leaf", "certificate child cmdline conf conffile confkey confprint conninfo crypto csv cursor db encode fcgi http json " \
+	layer("leaf", "certificate child cmdline conf conffile confkey confprint conninfo crypto csv cursor db dbconnect dbresult dbsocket encode fcgi http json " \
 	    "jsonstream markdown metrics notify password record refusals sandbox schema token tokencache writer")
 	layer("request", "arguments auth call create endpoint field fieldschema list openapi openapi_* problem request " \
 	    "response route row sheet")
@@ -15,7 +15,7 @@ BEGIN {
 	layer("process", "backup dbtool handover jobforgectl jobforged keyfile listener main master migrate migration pgprogram restore scoreboard worker ctl*")
 
 	library("fcgi", "^(fcgi.*|fastcgi)\\.h$", "fcgi.c")
-	library("libpq", "^(libpq.*|postgres.*|pg_config.*)\\.h$", "db.c dbtool.c") # the workers; jobforgectl
+	library("libpq", "^(libpq.*|postgres.*|pg_config.*)\\.h$", "db.c dbconnect.h dbresult.c dbsocket.h dbtool.c") # the workers; jobforgectl
 	library("json-c", "^(json-c/.*|json.*\\.h)$", "json.c")
 	library("libjwt", "^(jwt.*|jansson)\\.h$", "token.c")
 	library("libxcrypt", "^crypt\\.h$", "password.c")

@@ -7,6 +7,7 @@
 #include "list.h"
 #include "request.h"
 #include "response.h"
+#include "sheet.h"
 
 const char *const endpoint_pool_names[POOL_COUNT] = { [POOL_API] = "api", [POOL_AUTH] = "auth", [POOL_BULK] = "bulk" };
 
@@ -132,6 +133,18 @@ run_row(struct call *call)
 
 /* ---- */
 
+/* Page by page, or all of it as a sheet. */
+static int
+run_list(struct call *call)
+{
+	bool as_sheet = false;
+	int status = call->endpoint->list->sheet == NULL ? 0 : sheet_wanted(call, &as_sheet);
+
+	if (status != 0)
+		return status;
+	return as_sheet ? sheet_answer(call) : list_run(call);
+}
+
 int
 endpoint_run(struct call *call)
 {
@@ -143,7 +156,7 @@ endpoint_run(struct call *call)
 		return call->endpoint->handler(call);
 	switch (call->endpoint->answer) {
 	case ANSWER_LIST:
-		return list_run(call);
+		return run_list(call);
 	case ANSWER_CREATED:
 		return create_run(call);
 	case ANSWER_ROW:

@@ -11,7 +11,6 @@
 #include "request.h"
 #include "response.h"
 #include "row.h"
-#include "sheet.h"
 
 enum { OFFSET_MAX = 1000000, CURSOR_SECRET = 32 };
 
@@ -310,12 +309,7 @@ int
 list_run(struct call *call)
 {
 	struct page *page = arena_calloc(call->arena, 1, sizeof(*page));
-	bool as_sheet = false;
-	int status = call->endpoint->list->sheet == NULL ? 0 : sheet_wanted(call, &as_sheet);
+	int status = read_page(call, page);
 
-	if (status == 0 && as_sheet)
-		return sheet_answer(call);
-	if (status == 0)
-		status = read_page(call, page);
 	return status != 0 ? status : fetch(call, page);
 }

@@ -51,7 +51,7 @@ extern const struct field list_fields[];
 /* Binds the {ids} and, with `filters`, the filters of the call's list; returns how many parameters that were. */
 int list_bind(const struct call *call, bool filters, struct db_param params[]);
 
-/* Answers the call of an ANSWER_LIST row; returns the status. */
+/* Answers the call of an ANSWER_LIST row with a page; returns the status. */
 int list_run(struct call *call);
 
 #endif

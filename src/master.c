@@ -503,7 +503,10 @@ write_pid_file(const char *path, char *error, size_t error_size)
 	if (path == NULL || path[0] == '\0')
 		return 0;
 	FILE *file = fopen(path, "we");
-	if (file == NULL || fprintf(file, "%d\n", (int)getpid()) < 0 || fclose(file) != 0) {
+	bool written = file != NULL && fprintf(file, "%d\n", (int)getpid()) > 0;
+	if (file != NULL && fclose(file) != 0)
+		written = false;
+	if (!written) {
 		snprintf(error, error_size, "pid_file %s cannot be written: %s", path, strerror(errno));
 		return -1;
 	}

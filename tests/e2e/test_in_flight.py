@@ -15,7 +15,9 @@ import pytest
 from examples import APPLICATION, RESUME
 from stack import Stack, connect, wait_for
 
-OPTIONS = {"api_workers": 1, "auth_workers": 1, "bulk_workers": 1, "log_level": "info"}
+# What waits for a read that takes too long has not waited too long by then.
+OPTIONS = {"api_workers": 1, "auth_workers": 1, "bulk_workers": 1, "log_level": "info", "statement_timeout": 3000,
+           "queue_timeout": 4500}
 LOST = '"event": "database"'
 MANY = 30  # more than a worker takes up at once
 

@@ -1,6 +1,7 @@
 /* doctor: looks at everything that an installation stands on, and says of what is wrong what to do. */
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,8 +50,7 @@ enum {
 	DAY = 86400,
 	KEY_AGE_DAYS = 180,
 	CERTIFICATE_DAYS = 21,    /* two thirds of what Let's Encrypt gives have passed a while ago */
-	BACKUP_AGE_HOURS = 36,    /* of a daily backup, and one that takes long */
-	CLOCK_SKEW_SECONDS = 2
+	BACKUP_AGE_HOURS = 36     /* of a daily backup, and one that takes long */
 };
 
 struct doctor {
@@ -396,6 +396,7 @@ run_check(struct doctor *doctor, const struct sql_check *check)
 static void
 check_clock(struct doctor *doctor)
 {
+	const double most = 2; /* seconds */
 	struct timespec now;
 	int64_t start = clock_us();
 	struct db_rows *rows = db_tool_run(doctor->tool, "SELECT extract(epoch FROM clock_timestamp())", 0, NULL);
@@ -405,7 +406,7 @@ check_clock(struct doctor *doctor)
 		return;
 	double difference = strtod(db_rows_value(rows, 0, 0), NULL) + half - ((double)now.tv_sec + (double)now.tv_nsec / 1e9);
 	db_rows_free(rows);
-	if (difference > CLOCK_SKEW_SECONDS || difference < -CLOCK_SKEW_SECONDS)
+	if (fabs(difference) > most)
 		find(doctor, LEVEL_FAULT, "clock", "synchronise both machines (NTP)", "the database's clock differs by %.1f s from this one",
 		    difference);
 	else

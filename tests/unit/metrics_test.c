@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -246,7 +247,7 @@ test_refusals(void)
 	metrics_free(metrics);
 }
 
-/* All that a request counts, many times; says how long it takes. */
+/* All that a request counts, many times; says how much processor time it takes. */
 static void
 test_cost(void)
 {
@@ -255,17 +256,17 @@ test_cost(void)
 	struct meter meter;
 
 	meter_init(&meter, metrics, 0, 0);
-	int64_t start = clock_us();
+	clock_t begin = clock();
 	for (int i = 0; i < MANY; i++) {
 		meter_begin(&meter, i % 2000);
 		meter_round_trip(&meter, i % 900);
 		meter_request(&meter, (size_t)(i % 40), i % 10 == 0 ? 404 : 200, i % 3000);
 		meter_end(&meter);
 	}
-	double each = (double)(clock_us() - start) * 1000 / MANY;
+	double each = (double)(clock() - begin) / CLOCKS_PER_SEC * 1e9 / (double)MANY;
 	printf("# counting a request takes %.0f ns\n", each);
 	ok(each < 1000, "it takes less than a microsecond");
-	start = clock_us();
+	int64_t start = clock_us();
 	metrics_sum(metrics, &figures);
 	printf("# summing one worker's figures takes %lld us; they are %zu KiB\n", (long long)(clock_us() - start),
 	    sizeof(figures) / 1024);

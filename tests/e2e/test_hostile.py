@@ -201,7 +201,8 @@ def test_duplicate_and_odd_headers_of_a_read(stack, owner, extra, statuses, work
 
 
 @pytest.mark.parametrize("extra, statuses, workers", [
-    ("Content-Type: application/json\r\nContent-Type: text/csv\r\n", [(201, 400)], (0, 1)),
+    # nginx takes one of them, or since 1.23 makes a list of both, which is no type.
+    ("Content-Type: application/json\r\nContent-Type: text/csv\r\n", [(201, 400, 415)], (0, 1)),
     ("Content-Type: text/plain\r\nContent-Type: application/json\r\n", [(400, 415)], (0, 1)),
     ("Content-Type: application/json\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\n", [(201, 400)], (1,)),
     ("Content-Type: application/json\r\nIdempotency-Key: a b\r\n", [400], (1,)),

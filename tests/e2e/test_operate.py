@@ -667,12 +667,18 @@ def test_doctor_sees_keys(operator, tmp_path_factory):
 
 
 def make_certificate(path, days):
-    """-1 is the oldest that openssl makes."""
+    """One that is to end in so many days; -1 is the oldest that OpenSSL 3.0 makes."""
     request = str(path) + ".csr"
     subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
                     "/CN=localhost", "-keyout", str(path) + ".key", "-out", request], check=True, stderr=subprocess.DEVNULL)
-    subprocess.run(["openssl", "x509", "-req", "-in", request, "-signkey", str(path) + ".key", "-days", str(days), "-out",
-                    str(path)], check=True, stderr=subprocess.DEVNULL)
+    life = ["-days", str(days)]
+    options = subprocess.run(["openssl", "x509", "-help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
+    if days < 0 and b"-not_after" in options:
+        # Since 3.4; 3.5 takes no negative number.
+        past = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + days * 86400))
+        life = ["-not_before", "20200101000000Z", "-not_after", past]
+    subprocess.run(["openssl", "x509", "-req", "-in", request, "-signkey", str(path) + ".key", *life, "-out", str(path)],
+                   check=True, stderr=subprocess.DEVNULL)
     return path
 
 

@@ -80,7 +80,9 @@ test_refused(EVP_PKEY *key, const char *path)
 	ASN1_STRING_set(X509_getm_notAfter(odd), "once", 4);
 	write_pem(odd, key, path);
 	is_int(read_back(path, &seconds, subject, &said), -1, "one with a time that is none");
-	is_string(said, " has a time that cannot be read", "its sentence");
+	/* OpenSSL 3.5 does not read such a certificate at all. */
+	ok(strcmp(said, " has a time that cannot be read") == 0 || strcmp(said, " holds no certificate in PEM form") == 0,
+	    "its sentence: %s", said);
 
 	FILE *file = fopen(path, "w");
 	if (file == NULL || fputs("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", file) < 0 || fclose(file) != 0)

@@ -846,7 +846,7 @@ def test_idempotency_key_while_the_first_still_runs_is_409(stack, user):
         for thread in threads[1:]:
             thread.start()
         wait_for(lambda: any(answer.status == 409 for answer in answers), 3, "409 while the first still runs")
-        assert stack.sql("SELECT FROM applications WHERE user_id = %s", user.id) == []
+        assert stack.sql("SELECT id FROM applications WHERE user_id = %s", user.id) == []
     finally:
         blocker.rollback()
         blocker.close()

@@ -82,8 +82,22 @@ def application():
     return {"company_name": "Acme", "role_title": "Engineer", "job_description": secrets.token_hex(20_000)}
 
 
+def descriptors_of(pid):
+    return {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+
+
+def settle(pid):
+    """Waits until the process has closed what others have ended: its descriptors have been the same for half a second."""
+    before, since = descriptors_of(pid), time.monotonic()
+    while time.monotonic() - since < 0.5:
+        time.sleep(0.05)
+        now = descriptors_of(pid)
+        if now != before:
+            before, since = now, time.monotonic()
+
+
 def lowest_free(pid):
-    taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    taken = descriptors_of(pid)
     return next(number for number in range(len(taken) + 1) if number not in taken)
 
 
@@ -97,7 +111,7 @@ def descriptors(stack, user):
     stack.hang_up()
     wait_for(lambda: user.get("/me").status == 200, 10, "nginx")
     stack.hang_up()
-    time.sleep(0.3)
+    settle(worker)
     limit = resource.prlimit(worker, resource.RLIMIT_NOFILE)
     resource.prlimit(worker, resource.RLIMIT_NOFILE, (lowest_free(worker), limit[1]))
     try:
@@ -117,9 +131,10 @@ def nginx_descriptors(stack, user):
     trouble = Trouble("no descriptors for nginx", stack, "nginx")
     stack.hang_up()
     client = Client(stack, user.token, base="")
+    assert client.get("/favicon.svg").status == 200, "its connection is there, and nginx's worker has all that it begins with"
     worker, = children(stack.nginx.pid)
     limit = resource.prlimit(worker, resource.RLIMIT_NOFILE)
-    resource.prlimit(worker, resource.RLIMIT_NOFILE, (lowest_free(worker) + 1, limit[1]))
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (lowest_free(worker), limit[1]))
     try:
         for _ in range(REQUESTS):
             trouble.ask(lambda: client.get("/api/v1/me"), (503,))

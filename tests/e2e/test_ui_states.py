@@ -279,6 +279,7 @@ def test_a_day_by_the_keyboard_alone(page, stack, user):
     page.keys(Keys.CONTROL, "s")
     state(page, "Saved")
     page.wait_focus("Research, Engineer at Acme")
+    page.find("control", "Delete the research")  # it comes when the first text has been saved
     for _ in range(20):
         if "Delete the research" in page.focus():
             break

@@ -85,10 +85,20 @@ def together(count, function):
     return results
 
 
+def free_ports(count):
+    """Different ones."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def die_with_parent():
@@ -514,7 +524,7 @@ class Stack:
 
     def start_nginx(self):
         for _ in range(5):
-            self.http_port, self.https_port = free_port(), free_port()
+            self.http_port, self.https_port = free_ports(2)
             self._render_nginx()
             with open(self.path("nginx.err"), "ab") as log:
                 self.nginx = subprocess.Popen(["nginx", "-p", self.dir, "-e", self.path("nginx.err"), "-c",
@@ -524,7 +534,7 @@ class Stack:
                                               preexec_fn=die_with_parent, cwd=self.dir, start_new_session=True)
             if self._listening():
                 return
-            # Another test may have taken a port between free_port() and here.
+            # Another test may have taken a port between free_ports() and here.
             assert "Address already in use" in self.read("nginx.err"), self.read("nginx.err")
         raise AssertionError("nginx found no free port")
 

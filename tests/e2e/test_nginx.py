@@ -55,10 +55,8 @@ def secure(stack):
 
 
 def logged(stack, answer):
-    """The line of the access log for an answer, which nginx may write a moment later."""
-    def find():
-        return [line for line in stack.access_log() if line["request_id"] == answer.headers["X-Request-Id"]]
-    return wait_for(find, 5, "access log line")[-1]
+    """The line of the access log for an answer."""
+    return [line for line in stack.access_log() if line["request_id"] == answer.headers["X-Request-Id"]][-1]
 
 
 # --- Errors of nginx ------------------------------------------------------------------------------------------------
@@ -281,11 +279,10 @@ def test_access_log_is_json_and_names_no_secret(stack, owner):
     assert line["client"] == "127.0.0.1" and isinstance(line["duration"], float)
     stack.raw(b"\x16\x03\x01\x02\x00\x01\x00")
     stack.raw(b'"\\ / HTTP/1.1\r\n\r\n')
-    lines = stack.access_log()
+    assert {line["status"] for line in stack.access_log()} >= {200, 400}  # each of them is JSON
     text = stack.read("access.log")
     for secret in (owner.token, owner.token.split(".")[2], owner.refresh_token, PASSWORD):
         assert secret not in text
-    assert len(lines) == len(text.splitlines())
 
 
 def test_request_id_is_one_through_nginx_worker_and_error(stack, owner):

@@ -82,7 +82,6 @@ class Gate:
     def __init__(self, stack):
         parts = parse_dsn(harness.CLUSTER)
         self.path = f"{parts['host']}/.s.PGSQL.{parts.get('port', 5432)}"
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.certificate = (stack.path("tls.crt"), stack.path("tls.key"))
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -109,8 +108,10 @@ class Gate:
             if peer.recv(8, socket.MSG_PEEK)[4:] == b"\x04\xd2\x16\x2f":  # SSLRequest
                 peer.recv(8)
                 peer.sendall(b"S")
-                self.context.load_cert_chain(*self.certificate)
-                peer = self.context.wrap_socket(peer, server_side=True)
+                # One each: while it loads a certificate, a handshake of another thread's may crash (cpython#134698).
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(*self.certificate)
+                peer = context.wrap_socket(peer, server_side=True)
                 self.encrypted += 1
             server = socket.socket(socket.AF_UNIX)
             server.connect(self.path)

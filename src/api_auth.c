@@ -292,6 +292,9 @@ handle_logout(struct call *call)
 	bool by_cookie;
 	struct slice sent = sent_refresh_token(call, &by_cookie);
 
+	/* As for a refresh: to say that a session has ended which goes on would be worse than to refuse. */
+	if (sent.data == NULL && http_cookie(call->request->cookie, cookie_name).data != NULL)
+		return refuse_refresh(call, false);
 	if (sent.data != NULL) {
 		crypto_sha256(hash, sent.data, sent.len);
 		struct db_reply reply = call_transact(call, DB_READ_WRITE,
@@ -316,6 +319,7 @@ const struct endpoint auth_endpoints[] = {
 	    .body = refresh_body, .answers = session_fields, .handler = handle_refresh,
 	    .problems = { PROBLEM_BAD_REFRESH_TOKEN }, .about = "Trades a refresh token for a new pair." },
 	{ .method = HTTP_POST, .path = API "/auth/logout", .access = ACCESS_ANYONE, .pool = POOL_AUTH,
-	    .answer = ANSWER_EMPTY, .body = refresh_body, .handler = handle_logout, .about = "Ends the session." },
+	    .answer = ANSWER_EMPTY, .body = refresh_body, .handler = handle_logout,
+	    .problems = { PROBLEM_BAD_REFRESH_TOKEN }, .about = "Ends the session." },
 	{ 0 },
 };

@@ -36,7 +36,10 @@ static const struct field answers[] = {
 	{ 0 },
 };
 
-#define COLUMNS "u.id, u.email, u.full_name, u.created_at, u.updated_at, u.xmin::text AS _etag"
+/* The same URL is another user's row for another token, and users of one transaction (a restored dump's) have one xmin: without the
+ * id, a browser that keeps answers would show one user's to the next. */
+#define TAG "u.xmin::text || '.' || u.id::text"
+#define COLUMNS "u.id, u.email, u.full_name, u.created_at, u.updated_at, " TAG " AS _etag"
 
 enum { GET, LOCK, UPDATE, ATTEMPT, SUCCEEDED, CHANGE_PASSWORD, REVOKE_ALL, DELETE };
 
@@ -49,10 +52,14 @@ const struct db_statement me_statements[] = {
 	    " full_name = CASE WHEN $3 THEN $4 ELSE u.full_name END"
 	    " WHERE $5::text[] IS NULL OR u.xmin::text = ANY ($5) RETURNING " COLUMNS,
 	    5 },
-	/* Guessing the password with a stolen access token counts as guessing at the login does. */
+	/*
+	 * Guessing the password with a stolen access token is counted as guessing at the login is, but apart from it, by the user's id:
+	 * the address may be changed by whoever has the token, and guesses of strangers at the login must not keep the user
+	 * from changing the password.
+	 */
 	[ATTEMPT] = { "me_attempt",
-	    "SELECT l.password_hash, l.retry_after, u.email FROM public.users u,"
-	    " LATERAL jobforge.login_begin(u.email, $1::text::int, $2::text::int) l",
+	    "SELECT u.password_hash, l.retry_after, u.id::text AS key FROM public.users u,"
+	    " LATERAL jobforge.login_begin(u.id::text, $1::text::int, $2::text::int) l",
 	    2 },
 	[SUCCEEDED] = { "me_attempt_succeeded", "SELECT jobforge.login_succeeded($1)", 1 },
 	[CHANGE_PASSWORD] = { "me_change_password",
@@ -69,7 +76,7 @@ const struct db_statement me_statements[] = {
 
 struct confirmed {
 	const char *hash; /* the one that the password matched */
-	const char *email;
+	const char *key;  /* by which attempts are counted */
 };
 
 /* Whether `password` is the user's own. 0, or the response is made and its status returned. */
@@ -89,7 +96,7 @@ confirm_password(struct call *call, const char *password, struct confirmed *conf
 	struct slice retry_after = db_get(row, 0, "retry_after");
 	if (retry_after.data != NULL && !slice_is(retry_after, "0"))
 		return call_too_many(call, retry_after);
-	*confirmed = (struct confirmed){ db_get(row, 0, "password_hash").data, db_get(row, 0, "email").data };
+	*confirmed = (struct confirmed){ db_get(row, 0, "password_hash").data, db_get(row, 0, "key").data };
 	bool right = strlen(password) <= PASSWORD_MAX &&
 	    password_verify(confirmed->hash, slice_of(password), conf->bcrypt_cost);
 	return right ? 0 : call_problem(call, PROBLEM_WRONG_PASSWORD, NULL);
@@ -120,7 +127,7 @@ handle_password(struct call *call)
 		return call_problem(call, PROBLEM_INTERNAL, NULL);
 	const struct db_param change[] = { DB_TEXT(confirmed.hash), DB_TEXT(hash) };
 	const struct step steps[] = { { STATEMENT(CHANGE_PASSWORD), change }, { STATEMENT(REVOKE_ALL), NULL },
-		{ STATEMENT(SUCCEEDED), &DB_TEXT(confirmed.email) } };
+		{ STATEMENT(SUCCEEDED), &DB_TEXT(confirmed.key) } };
 	struct db_reply reply = call_transact(call, DB_READ_WRITE, steps, 3);
 	return answer_done(call, &reply);
 }
@@ -137,7 +144,7 @@ handle_delete(struct call *call)
 	if (status != 0)
 		return status;
 	const struct db_param user[] = { DB_TEXT(confirmed.hash), DB_TEXT(tags) };
-	const struct step steps[] = { { STATEMENT(DELETE), user }, { STATEMENT(SUCCEEDED), &DB_TEXT(confirmed.email) } };
+	const struct step steps[] = { { STATEMENT(DELETE), user }, { STATEMENT(SUCCEEDED), &DB_TEXT(confirmed.key) } };
 	struct db_reply reply = call_transact(call, DB_READ_WRITE, steps, 2);
 	if (reply.outcome == DB_OK && tags != NULL && db_rows(reply.results[0]) == 0)
 		return call_problem(call, PROBLEM_PRECONDITION_FAILED, NULL);

@@ -5,6 +5,7 @@
 #include "response.h"
 #include "row.h"
 #include "trouble.h"
+#include "utf8.h"
 
 enum { ATTEMPTS = 3 };
 
@@ -177,8 +178,9 @@ call_if_match(struct call *call, const char **array)
 	}
 	const char **texts = arena_calloc(call->arena, (size_t)count + 1, sizeof(*texts));
 	for (int i = 0; i < count; i++)
-		texts[i] = arena_copy(call->arena, tags[i].data, own_part(tags[i]).len);
-	texts[count] = ""; /* weak tags alone are none at all, and no version has this one */
+		texts[i] = utf8_valid(tags[i].data, tags[i].len) ?
+		    arena_copy(call->arena, tags[i].data, own_part(tags[i]).len) : ""; /* a tag may be of any bytes, a text not */
+	texts[count] = ""; /* no version has this one; weak tags alone leave it alone */
 	*array = field_array(call->arena, texts, count + 1);
 	return 0;
 }

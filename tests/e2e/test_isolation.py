@@ -102,6 +102,15 @@ def test_hashing_is_kept_from_the_api_workers():
         assert (pool == "bulk") == (path in ("/me/export", "/me/import")), (method, path)
 
 
+@pytest.mark.parametrize("method, path", [route for route in [*WITH_ID, ("PATCH", "/me"), ("DELETE", "/me")] if route[0] in (
+    "PATCH", "PUT", "DELETE")], ids=lambda value: value)
+def test_a_tag_of_bytes_that_are_no_text_is_no_tag(stack, bob, method, path, unchanged):
+    line = example(method, path)
+    own = fill(path, line, lambda kind: bob.owned[kind])
+    for tag in ('"\xff"', '"1", "\xc3"', '"\xed\xa0\x80.1"'):
+        send(bob, method, own, line, bob, {"If-Match": tag}).problem(412)
+
+
 @pytest.mark.parametrize("method, path", WITH_ID, ids=lambda value: value)
 def test_another_users_id_is_an_id_that_never_was(stack, alice, bob, method, path):
     line = example(method, path)

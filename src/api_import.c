@@ -391,9 +391,9 @@ add_row(struct import *import, const struct json *element)
 	struct known *known = NULL;
 
 	field_read_body(import->batch, part->fields, element, false, prefix, values, &call->faults);
-	if (part->created_at >= 0 && values[part->created_at].text != NULL &&
-	    strncmp(values[part->created_at].text, "9999", 4) == 0)
-		note(import, "created_at", "must be before the year 9999");
+	for (int i = 0; i < part->bound; i++) /* what is rounded up must still have four digits */
+		if (part->fields[i].type == FIELD_TIME && values[i].text != NULL && strncmp(values[i].text, "9999", 4) == 0)
+			note(import, part->fields[i].name, "must be before the year 9999");
 	if (call->faults.count == 0 && part->id >= 0) {
 		known = add_known(import, values[part->id].text);
 		if (known == NULL)

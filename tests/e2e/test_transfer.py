@@ -428,6 +428,13 @@ DAMAGE = {
     "bad time": (put("applications", 2, "created_at", value="yesterday"), "/applications/2/created_at"),
     "infinite time": (put("applications", 2, "created_at", value="infinity"), "/applications/2/created_at"),
     "time of a number": (put("applications", 2, "updated_at", value=5), "/applications/2/updated_at"),
+    # PostgreSQL rounds each of them into the year 10000, which no time of RFC 3339 has.
+    "time rounded up": (put("applications", 2, "updated_at", value="9999-12-31T23:59:60Z"), "/applications/2/updated_at"),
+    "time rounded up, of a resume": (put("resumes", 1, "updated_at", value="9999-12-31T23:59:59.9999999Z"), "/resumes/1/updated_at"),
+    "time rounded up, of a document": (put("documents", 9, "updated_at", value="9999-12-31T23:59:59.9999999Z"),
+                                       "/documents/9/updated_at"),
+    "time rounded up, of an embedding": (put("embeddings", 1, "created_at", value="9999-12-31T23:59:60Z"),
+                                         "/embeddings/1/created_at"),
     "no such day": (put("applications", 2, "created_at", value="2026-02-30T00:00:00Z"), "/applications/2/created_at"),
     "application without id": (drop("applications", 5, "id"), "/applications/5"),
     "id of no UUID": (put("applications", 5, "id", value="x"), "/applications/5/id"),

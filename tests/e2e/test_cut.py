@@ -16,19 +16,29 @@ from stack import CLUSTER, Stack, parse_dsn, wait_for
 
 
 class Rationed(Proxy):
-    """Passes on `left` bytes of the server's answers, all of them while that is None, and then ends the connection or is silent."""
+    """
+    Passes on `left` bytes of the server's answers, all of them while that is None, and then ends the connection or is silent. Of
+    what the workers say it takes `taken` bytes, and then reads no more; ends the connection, if it is told to.
+    """
 
     def __init__(self, directory, server):
         self.left, self.silent, self.passed = None, False, 0
+        self.taken, self.unread = None, threading.Event()
         super().__init__(directory, server)
 
     def ration(self, left, silent=False):
         self.left, self.silent, self.passed = left, silent, 0
 
+    def read(self, taken):
+        self.unread.clear()
+        self.taken = taken
+
     def pass_on(self, pair, source, target, answers):
         try:
-            while chunk := source.recv(65536):
+            while self.reads(answers) and (chunk := source.recv(65536)):
                 rest = self.take(len(chunk)) if answers else len(chunk)
+                if not answers and self.taken is not None:
+                    self.taken -= len(chunk)
                 target.sendall(chunk[:rest])
                 if rest < len(chunk) and not self.silent:
                     break
@@ -37,6 +47,13 @@ class Rationed(Proxy):
         with self.lock:
             self.pairs.discard(pair)
         self.end(pair)
+
+    def reads(self, answers):
+        """Once enough was taken, waits until somebody says `unread`, and then ends it."""
+        if answers or self.taken is None or self.taken > 0:
+            return True
+        self.unread.wait()
+        return False
 
     def take(self, count):
         """How many of these bytes may pass."""
@@ -125,6 +142,23 @@ def test_a_request_whose_answer_stops_half_way_is_503_in_time(stack, user, whole
         user.post("/applications", APPLICATION).problem(503)
         stack.proxy.ration(None)
         wait_for(lambda: user.get("/me").status == 200, 10, "answers again")
+
+
+def test_a_server_that_stops_reading_is_given_up_in_time(stack, user, whole):
+    """More than the buffers between hold, so the worker waits until it may send the rest."""
+    document = {"content": "word " * 100_000}
+    path = f"/applications/{user.create()['id']}/documents/research_report"
+    for ends in (False, True):
+        stack.proxy.read(2000)
+        if ends:
+            threading.Timer(0.2, stack.proxy.unread.set).start()
+        answer = user.put(path, document)
+        stack.proxy.taken = None
+        stack.proxy.unread.set()
+        answer.problem(503)
+        wait_for(lambda: user.get("/me").status == 200, 10, "answers again")
+    user.get(path).problem(404)
+    user.put(path, document).ok(201)
 
 
 def test_a_session_of_another_kind_is_refused(stack):

@@ -18,7 +18,7 @@ main(void)
 	char empty[] = "--secret=";
 	char *argv[] = { program, plain, secret, bare, empty, NULL }, *copies[6];
 	char ours[] = "OURS_PASSWORD=hidden", theirs[] = "PGPASSWORD=kept";
-	char *variables[] = { ours, theirs, NULL }, **before = environ;
+	char *variables[] = { ours, theirs, NULL }, **before = environ, *none = NULL;
 
 	environ = variables;
 	is_int(cmdline_hide(5, argv, copies, is_secret), 0, "there is memory");
@@ -36,6 +36,9 @@ main(void)
 	ok(copies[0] == NULL, "forgotten are the copies of the arguments");
 	ok(getenv("OURS_PASSWORD") == NULL, "and what begins as was said");
 	is_string(getenv("PGPASSWORD"), "kept", "but no other variable");
+
+	environ = &none;
+	is_int(cmdline_hide(0, argv + 5, copies, is_secret), 0, "an environment of nothing hides nothing");
 
 	environ = before;
 	free(variables[0]); /* where all of them are */

@@ -1,5 +1,6 @@
 """What tests/fault/overload.py measures, in short, and by which rule requests are refused that have waited too long."""
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -200,11 +201,39 @@ def test_large_bodies_of_users_are_taken(stack, path, type, length):
     wait_for(lambda: stored(stack) == 0, 10, "it is dropped with its client")
 
 
+def upload(stack, method, headers=()):
+    """curl, which sends what it is given over HTTP/2, without a length; says the status and the version."""
+    return subprocess.Popen(["curl", "-sk", "--http2", "-X", method, "-T", "-", "-H", "Content-Type: text/csv", "-o", "/dev/null",
+                             *headers, "-w", "%{http_code} %{http_version}",
+                             f"https://localhost:{stack.https_port}/api/v1/applications"],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("method, status", [("POST", 401), ("PUT", 401), ("GET", 413)])
+def test_bodies_of_strangers_without_a_length_are_refused_before_they_end(stack, method, status):
+    def feed():
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(b"x" * (3 << 20))
+            process.stdin.flush()
+    with upload(stack, method) as process:
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+        feeder.join()
+        assert process.stdout.read().decode() == f"{status} 2"
+
+
 def test_a_large_sheet_of_a_user_is_read(stack):
     user = stack.user()
     row = "Acme,Engineer," + "A description of a job. " * 1000 + "\r\n"
-    answer = user.post("/applications", body=(SHEET + row * 60).encode(), type="text/csv")
+    sheet = (SHEET + row * 60).encode()
+    answer = user.post("/applications", body=sheet, type="text/csv")
     assert answer.status == 201, answer
+    with upload(stack, "POST", ["-H", f"Authorization: Bearer {user.token}"]) as process:
+        assert process.communicate(sheet, 20)[0] == b"201 2"
 
 
 def test_a_disabled_user_is_told_so_before_the_import(stack):

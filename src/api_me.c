@@ -38,7 +38,7 @@ static const struct field answers[] = {
 
 /* The same URL is another user's row for another token, and users of one transaction (a restored dump's) have one xmin: without the
  * id, a browser that keeps answers would show one user's to the next. */
-#define TAG "u.xmin::text || '.' || u.id::text"
+#define TAG "(u.xmin::text || '-' || u.id::text)"
 #define COLUMNS "u.id, u.email, u.full_name, u.created_at, u.updated_at, " TAG " AS _etag"
 
 enum { GET, LOCK, UPDATE, ATTEMPT, SUCCEEDED, CHANGE_PASSWORD, REVOKE_ALL, DELETE };
@@ -50,7 +50,7 @@ const struct db_statement me_statements[] = {
 	[UPDATE] = { "me_update",
 	    "UPDATE public.users u SET email = CASE WHEN $1 THEN $2 ELSE u.email END,"
 	    " full_name = CASE WHEN $3 THEN $4 ELSE u.full_name END"
-	    " WHERE $5::text[] IS NULL OR u.xmin::text = ANY ($5) RETURNING " COLUMNS,
+	    " WHERE $5::text[] IS NULL OR " TAG " = ANY ($5) RETURNING " COLUMNS,
 	    5 },
 	/*
 	 * Guessing the password with a stolen access token is counted as guessing at the login is, but apart from it, by the user's id:
@@ -66,7 +66,7 @@ const struct db_statement me_statements[] = {
 	    "UPDATE public.users u SET password_hash = $2 WHERE u.password_hash = $1 RETURNING u.id", 2 },
 	[REVOKE_ALL] = { "me_revoke_all", "SELECT jobforge.sessions_revoke_all()", 0 },
 	[DELETE] = { "me_delete",
-	    "DELETE FROM public.users u WHERE u.password_hash = $1 AND ($2::text[] IS NULL OR u.xmin::text = ANY ($2))"
+	    "DELETE FROM public.users u WHERE u.password_hash = $1 AND ($2::text[] IS NULL OR " TAG " = ANY ($2))"
 	    " RETURNING u.id",
 	    2 },
 	{ 0 },

@@ -62,6 +62,13 @@ def wait_for(condition, timeout=15, what="condition", pause=0.02):
         time.sleep(pause)
 
 
+def cpu_seconds(pid):
+    """Processor time that a process has used."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def together(count, function):
     """Runs `function(index)` in `count` threads that start at the same moment; returns the results in order."""
     barrier = threading.Barrier(count)

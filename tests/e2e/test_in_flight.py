@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from examples import APPLICATION, RESUME
-from stack import Stack, connect, wait_for
+from stack import Stack, connect, cpu_seconds, wait_for
 
 # What waits for a read that takes too long has not waited too long by then.
 OPTIONS = {"api_workers": 1, "auth_workers": 1, "bulk_workers": 1, "log_level": "info", "statement_timeout": 3000,
@@ -135,12 +135,6 @@ def test_a_lost_connection_loses_no_read(stack, users):
             release()
     for (user, path, check), answer in zip(wanted, answers):
         assert check(user, answer), path
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_clients_that_go_are_forgotten(stack, users):

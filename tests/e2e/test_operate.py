@@ -20,8 +20,8 @@ import psycopg2
 import psycopg2.errors
 import pytest
 
-from stack import (BUILD, CLUSTER, SOURCE, child_environment, connect, conninfo, drop_database, migrations_checksum, parse_dsn,
-                   wait_for)
+from stack import (BUILD, CLUSTER, POOLED, SOURCE, child_environment, connect, conninfo, drop_database, migrations_checksum,
+                   parse_dsn, wait_for)
 
 PROGRAM = os.path.join(BUILD, "jobforgectl")
 MIGRATIONS = os.path.join(SOURCE, "sql", "migrations")
@@ -195,6 +195,7 @@ def test_backup_says_so(operator, filled):
                         rf" {VERSION}\.\n", said), said
 
 
+@pytest.mark.skipif(POOLED, reason="a pooler knows the workers' role alone")
 def test_default_is_the_backup_role(operator, filled):
     """Without backup_database it is the workers' connection with the other role."""
     del operator.settings["backup_database"]

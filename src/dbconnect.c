@@ -1,5 +1,6 @@
 #include "dbconnect.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,12 +8,14 @@
 #include "clock.h"
 #include "conninfo.h"
 #include "db.h"
+#include "dblookup.h"
 #include "dbsocket.h"
 #include "log.h"
 
 enum {
 	MAX_OPTIONS = 4400, /* more than a connection string may hold */
-	MAX_HOST = 256
+	MAX_HOST = 256,
+	MAX_HOSTS = DBLOOKUP_MOST * MAX_HOST
 };
 
 /* Drops the rest of the results of the current statement. */
@@ -60,8 +63,8 @@ log_notice(void *unused, const char *message)
 /* What goes before the same of the connection string. */
 struct target {
 	char options[MAX_OPTIONS];
-	char host[MAX_HOST];
-	char hostaddr[MAX_HOST];
+	char host[MAX_HOSTS];
+	char hostaddr[MAX_HOSTS];
 	char port[MAX_HOST];
 };
 
@@ -94,6 +97,42 @@ choose_host(struct target *target, const PQconninfoOption *parts, int number)
 	return count;
 }
 
+/*
+ * Gives libpq the addresses of a name, which it goes through as it would by itself. With each goes the name, by which certificates and
+ * files of passwords know the host.
+ */
+static int
+look_up(struct dbconnect *to, struct target *target, const char *host)
+{
+	struct buffer found = { 0 };
+	char name[MAX_HOST];
+	int64_t left = (to->deadline - clock_us()) / 1000;
+
+	snprintf(name, sizeof(name), "%.*s", MAX_HOST - 1, host); /* which may be that of the target */
+	int count = dblookup(&found, name, (int)left);
+	if (count > 0)
+		snprintf(target->hostaddr, sizeof(target->hostaddr), "%.*s", (int)found.len, found.data);
+	else
+		snprintf(to->problem, sizeof(to->problem), "database: host %s: %.*s", name, count < 0 ? INT_MAX : (int)found.len,
+		    count < 0 ? "the name service did not answer in time" : found.data);
+	buffer_free(&found);
+	for (int i = 0, len = 0; i < count; i++)
+		len += snprintf(target->host + len, sizeof(target->host) - (size_t)len, "%s%s", i == 0 ? "" : ",", name);
+	return count > 0 ? 0 : -1;
+}
+
+/* Chooses the host, and looks it up if that takes a name service. */
+static int
+find_host(struct dbconnect *to, struct target *target, const PQconninfoOption *parts)
+{
+	to->hosts = choose_host(target, parts, to->host);
+	const char *host = target->host[0] != '\0' ? target->host : part_of(parts, "host");
+	if (*part_of(parts, "hostaddr") != '\0' || !dblookup_is_name(host))
+		return 0;
+	return look_up(to, target, host);
+}
+
+/* NULL with the problem. */
 static PGconn *
 start_connection(struct dbconnect *to)
 {
@@ -105,11 +144,14 @@ start_connection(struct dbconnect *to)
 		target.port, NULL }; /* an empty one changes nothing */
 	PQconninfoOption *parts = PQconninfoParse(settings->conninfo, NULL);
 
-	to->hosts = choose_host(&target, parts, to->host);
+	int status = find_host(to, &target, parts);
 	/* The session begins with its time limit: set later, it would be the state of whatever session a pooler has lent. */
 	snprintf(target.options, sizeof(target.options), "%s -c statement_timeout=%d", part_of(parts, "options"),
 	    settings->statement_timeout);
 	PQconninfoFree(parts);
+	if (status != 0)
+		return NULL;
+	set_problem(to, "database", "out of memory");
 	return PQconnectStartParams(names, values, 1);
 }
 
@@ -120,10 +162,8 @@ connect_to_host(struct dbconnect *to)
 
 	PQfinish(to->conn);
 	to->conn = start_connection(to);
-	if (to->conn == NULL) {
-		set_problem(to, "database", "out of memory");
+	if (to->conn == NULL)
 		return -1;
-	}
 	(void)PQsetNoticeProcessor(to->conn, log_notice, NULL);
 	while (PQstatus(to->conn) != CONNECTION_BAD) {
 		if (state == PGRES_POLLING_OK)

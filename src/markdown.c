@@ -1,17 +1,12 @@
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmark-gfm-core-extensions.h>
 #include <cmark-gfm.h>
 
+#include "apart.h"
 #include "log.h"
 #include "markdown.h"
 #include "sandbox.h"
@@ -24,7 +19,7 @@
 #ifndef MARKDOWN_CPU_MS
 #define MARKDOWN_CPU_MS 200
 #endif
-enum { MEMORY_MAX = 128 * 1024 * 1024, OUTPUT_MAX = 8 * 1024 * 1024, CHUNK = 64 * 1024 };
+enum { MEMORY_MAX = 128 * 1024 * 1024, OUTPUT_MAX = 8 * 1024 * 1024 };
 
 static const char *const extensions[] = { "table", "tasklist", "strikethrough", "autolink" };
 
@@ -83,24 +78,6 @@ give_back(void *memory)
 		free((char *)memory - BEFORE);
 }
 
-/* A limit that is met leaves no core file and no words of a sanitizer, whatever the parent does with the signals. */
-static void
-limit_process(void)
-{
-	static const int deadly[] = { SIGPROF, SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE };
-	sigset_t set;
-	sigemptyset(&set);
-	for (size_t i = 0; i < COUNT_OF(deadly); i++) {
-		signal(deadly[i], SIG_DFL);
-		sigaddset(&set, deadly[i]);
-	}
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-
-	struct itimerval limit = { .it_value = { MARKDOWN_CPU_MS / 1000, MARKDOWN_CPU_MS % 1000 * 1000 } };
-	if (setitimer(ITIMER_PROF, &limit, NULL) != 0 || setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 }) != 0)
-		_exit(EXIT_FAILURE);
-}
-
 static bool
 is_safe_scheme(const char *scheme, size_t len)
 {
@@ -153,79 +130,19 @@ convert(struct slice text)
 	return cmark_render_html_with_mem(document, CMARK_OPT_DEFAULT, attached, &memory);
 }
 
-/* Nothing is freed: the process ends here. */
-NORETURN static void
-run_child(int output, struct slice text, pid_t parent)
+/* Nothing is freed: the process ends after it. */
+static void
+work(int output, const void *argument)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
-	limit_process();
+	const struct slice *text = argument;
+
 	if (sandbox_narrow() != 0)
 		_exit(EXIT_FAILURE);
-	const char *html = convert(text);
-	for (size_t left = strlen(html); left > 0;) {
-		ssize_t written = write(output, html, left);
-		if (written < 0 && errno != EINTR)
-			_exit(EXIT_FAILURE);
-		if (written > 0) {
-			html += written;
-			left -= (size_t)written;
-		}
-	}
-	_exit(EXIT_SUCCESS);
+	const char *html = convert(*text);
+	apart_say(output, html, strlen(html));
 }
 
 /* ---- in the caller's process ---- */
-
-/* Appends what comes until the end, unless it is too much. */
-static bool
-read_output(struct buffer *out, int input)
-{
-	for (size_t total = 0; total <= OUTPUT_MAX;) {
-		ssize_t got = read(input, buffer_reserve(out, CHUNK), CHUNK);
-		if (got == 0)
-			return true;
-		if (got < 0 && errno != EINTR)
-			return false;
-		if (got > 0) {
-			out->len += (size_t)got;
-			total += (size_t)got;
-		}
-	}
-	return false;
-}
-
-static bool
-ended_well(pid_t child)
-{
-	int status;
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			return false;
-	return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
-}
-
-static bool
-convert_apart(struct buffer *out, struct slice text)
-{
-	int ends[2];
-	if (pipe2(ends, O_CLOEXEC) != 0) {
-		log_write(LOG_LEVEL_WARNING, "markdown", "no pipe: %s", strerror(errno));
-		return false;
-	}
-	pid_t parent = getpid(), child = fork();
-	if (child == 0) {
-		close(ends[0]); /* or its own output would have a reader when the parent has had enough */
-		run_child(ends[1], text, parent);
-	}
-	close(ends[1]);
-	if (child < 0)
-		log_write(LOG_LEVEL_WARNING, "markdown", "no process: %s", strerror(errno));
-	bool complete = child > 0 && read_output(out, ends[0]);
-	close(ends[0]); /* whoever goes on writing ends by that */
-	return child > 0 && ended_well(child) && complete;
-}
 
 static void
 put_escaped(struct buffer *out, struct slice text)
@@ -256,8 +173,11 @@ put_plain(struct buffer *out, struct slice text)
 bool
 markdown_to_html(struct buffer *out, struct slice text)
 {
+	const struct apart conversion = { .event = "markdown", .work = work, .argument = &text, .most = OUTPUT_MAX,
+		.timer = ITIMER_PROF, .milliseconds = MARKDOWN_CPU_MS };
 	size_t start = out->len;
-	if (text.len == 0 || convert_apart(out, text))
+
+	if (text.len == 0 || apart_run(out, &conversion))
 		return true;
 	out->len = start;
 	log_write(LOG_LEVEL_INFO, "markdown", "a text of %zu bytes is shown as plain text", text.len);

@@ -186,7 +186,8 @@ static const struct rule working[] = {
 	/* Time */
 	ALWAYS(clock_nanosleep),
 	ALWAYS(nanosleep),
-	/* The process that converts Markdown, its limits and its own sandbox */
+	/* Processes of apart.c, their limits, and the sandbox of the one that converts Markdown */
+	ALWAYS(close_range),
 	ALWAYS(pipe2),
 	ALWAYS(seccomp),
 	ALWAYS(set_robust_list),

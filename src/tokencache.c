@@ -19,11 +19,7 @@ struct token_cache {
 struct token_cache *
 token_cache_new(void)
 {
-	struct token_cache *cache = calloc(1, sizeof(*cache));
-
-	if (cache == NULL)
-		log_fatal("out_of_memory", "no memory for verified tokens");
-	return cache;
+	return crypto_keys_new(sizeof(struct token_cache)); /* a process for a text that may be hostile has none of it */
 }
 
 void
@@ -31,8 +27,7 @@ token_cache_free(struct token_cache *cache)
 {
 	if (cache == NULL)
 		return;
-	token_cache_clear(cache);
-	free(cache);
+	crypto_keys_free(cache, sizeof(*cache));
 }
 
 /* The end of a token is its signature, which is as good as random: no hash is needed. */

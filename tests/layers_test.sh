@@ -7,7 +7,7 @@ exec awk '
 BEGIN {
 	# Lowest first; a name that ends in "*" stands for all that begin so.
 	layer("base", "base arena buffer clock log trouble utf8")
-	layer("leaf", "certificate child cmdline conf conffile confkey confprint conninfo crypto csv cursor db dbconnect dbresult dbsocket encode fcgi http json " \
+	layer("leaf", "apart certificate child cmdline conf conffile confkey confprint conninfo crypto csv cursor db dbconnect dblookup dbresult dbsocket encode fcgi http json " \
 	    "jsonstream markdown metrics notify password record refusals sandbox schema token tokencache writer")
 	layer("request", "arguments auth call create endpoint field fieldschema list openapi openapi_* problem request " \
 	    "response route row sheet")

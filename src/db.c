@@ -18,8 +18,11 @@ enum {
 	CLIENT_GRACE = 300,     /* milliseconds that the client waits longer than the server's statement_timeout */
 	PACE_OF = 8,            /* transactions, in the moving average */
 	BACKOFF_FIRST = 50000,  /* microseconds until the second attempt to connect; doubled up to BACKOFF_MOST */
-	BACKOFF_MOST = 500000
+	BACKOFF_MOST = 500000,
+	RENEWAL_PAUSE = 60 /* seconds until another attempt to take the place of a connection that is old */
 };
+
+#define SECOND 1000000 /* microseconds */
 
 enum item { ITEM_SILENT, ITEM_STATEMENT, ITEM_COMMIT };
 
@@ -35,7 +38,7 @@ struct db {
 	struct db_ticket *last;
 	uint64_t generation;
 	bool broken;          /* something could not be queued: the connection is of no more use */
-	int64_t connected_at; /* microseconds, monotonic */
+	int64_t renew_at;     /* microseconds, monotonic */
 	int64_t retry_at;
 	int64_t backoff;
 	int64_t deadline;     /* of the first */
@@ -101,11 +104,14 @@ has_turned(const struct db *db)
 static int
 connect_anew(struct db *db)
 {
-	db->conn = dbconnect_open(&db->connect);
-	if (db->conn == NULL)
+	PGconn *conn = dbconnect_open(&db->connect);
+
+	if (conn == NULL)
 		return -1;
+	disconnect(db);
+	db->conn = conn;
 	db->read_only = is_read_only(db->conn);
-	db->connected_at = clock_us();
+	db->renew_at = clock_us() + (int64_t)db->settings.connection_lifetime * SECOND;
 	db->generation++;
 	db->backoff = 0;
 	meter_connect(db->settings.meter, true);
@@ -161,8 +167,20 @@ is_alive(struct db *db)
 static bool
 is_old(const struct db *db)
 {
-	return db->settings.connection_lifetime > 0 && db->first == NULL &&
-	    clock_us() - db->connected_at > (int64_t)db->settings.connection_lifetime * 1000000;
+	return db->settings.connection_lifetime > 0 && db->first == NULL && clock_us() > db->renew_at;
+}
+
+/* The old one is good as long as there is no other: what keeps new ones from being made is no reason to stop. */
+static void
+renew(struct db *db)
+{
+	if (connect_anew(db) == 0) {
+		meter_disconnect(db->settings.meter, DISCONNECT_OLD);
+		return;
+	}
+	meter_connect(db->settings.meter, false);
+	log_write(LOG_LEVEL_WARNING, "database", "the connection stays after its lifetime, for want of another: %s", db->connect.problem);
+	db->renew_at = clock_us() + (int64_t)RENEWAL_PAUSE * SECOND;
 }
 
 int
@@ -171,14 +189,16 @@ db_ready(struct db *db)
 	bool failing = db->backoff > 0;
 	bool alive = db->conn != NULL && is_alive(db);
 
-	if (alive && !is_old(db)) {
+	if (alive) {
+		if (is_old(db))
+			renew(db);
 		trouble_passed(db->settings.troubles, TROUBLE_DATABASE);
 		return 0;
 	}
 	if (db->first != NULL) {
 		lose(db);
 	} else if (db->conn != NULL) {
-		meter_disconnect(db->settings.meter, alive ? DISCONNECT_OLD : DISCONNECT_IDLE);
+		meter_disconnect(db->settings.meter, DISCONNECT_IDLE);
 		disconnect(db);
 	}
 	if (failing && clock_us() < db->retry_at)

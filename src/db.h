@@ -48,7 +48,7 @@ void db_free(struct db *db);
 
 /*
  * Whether the connection can take a transaction now: looks at the socket without a round trip, and (re)connects when it is
- * closed, too old or absent, at most every so often while the server is away. 0, or -1 with the reason in db_problem().
+ * closed or absent, at most every so often while the server is away. One that is too old it replaces, if it can. 0, or -1 with the reason in db_problem().
  */
 int db_ready(struct db *db);
 

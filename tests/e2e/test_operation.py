@@ -178,6 +178,20 @@ def test_connections_are_remade_after_their_lifetime():
         assert not wrong, wrong[:3]
 
 
+@pytest.mark.skipif(POOLED, reason="a pooler keeps connections for as long as it likes")
+def test_a_connection_stays_when_no_other_can_be_made():
+    """Whatever keeps sessions from being made does not end those that there are."""
+    with Stack(api_workers=1, auth_workers=1, bulk_workers=1, connection_lifetime=1) as stack:
+        user = stack.user()
+        stack.sql(f'ALTER DATABASE "{stack.name}" CONNECTION LIMIT 0')
+        with load(user) as wrong:
+            wait_for(lambda: stack.logged("database", "the connection stays after its lifetime"), 20, "an attempt to make another")
+            time.sleep(1)
+        assert not wrong, wrong[:3]
+        said = stack.logged("database", "too many connections for database")
+        assert len(said) <= 3 and {line["level"] for line in said} == {"warning"}, said
+
+
 # --- Schema ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("statement, version", [

@@ -167,6 +167,9 @@ become_worker(const struct master *master, pid_t self, enum pool pool, int place
 
 	char error[256];
 
+	for (int other = 0; other < POOL_COUNT; other++) /* or they would be listened on for as long as this worker drains */
+		if (other != (int)pool)
+			close(master->listeners[other]);
 	cmdline_forget(master->source->arguments, "JOBFORGE_"); /* it has what it needs of them in its configuration */
 	if (drop_privileges(&master->conf) != 0)
 		exit(1);

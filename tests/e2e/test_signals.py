@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import threading
 import time
 
@@ -173,6 +174,35 @@ def test_all_workers_killed_again_and_again(stack, user):
         time.sleep(0.3)
     wait_for(lambda: len(stack.workers()) == wanted, 15, "all workers again")
     wait_for(lambda: user.get("/me").status == 200, 10, "requests are answered")
+
+
+def test_workers_of_a_killed_master_are_in_the_way_of_no_other():
+    """One that still has a connection holds on to no socket, its own pool's or another's."""
+    with Stack(api_workers=2, auth_workers=1, drain_timeout=60) as stack:
+        before, user = stack.workers(), stack.user()
+        stack.hang_up()
+        with socket.socket(socket.AF_UNIX) as kept:
+            kept.connect(stack.path("api.sock"))
+            user.get("/me").ok()  # by a connection that comes after it, so it has been accepted
+            stack.jobforged.kill()
+            stack.jobforged.wait()
+            for pool in ("api", "auth", "bulk"):
+                wait_for(lambda pool=pool: not listened_on(stack.path(f"{pool}.sock")), 20, f"nobody listens for {pool}")
+            stack.start_jobforged()
+            stack.wait_ready()
+            stack.user().get("/me").ok()
+            assert any(os.path.exists(f"/proc/{pid}") for pid in before), "one still waits for its connection"
+        stack.hang_up()
+        wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in before), 20, "the old workers end")
+
+
+def listened_on(path):
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(path)
+        except OSError:
+            return False
+        return True
 
 
 # --- SIGTERM --------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 // The user's applications as lists, and what is done to one: all views do it here, so that each hears of it.
 
-import { get, patch, withQuery } from "./api.js";
+import { get, withQuery } from "./api.js";
 import { conflictDialog } from "./conflict.js";
 import { FACT } from "./labels.js";
 import * as outbox from "./outbox.js";
@@ -66,21 +66,16 @@ export async function setPriority(row, level, control) {
 	const before = row.priority_level;
 	row.priority_level = level;
 	try {
-		const { data } = await patch(`/applications/${row.id}`, { priority_level: level });
-		tell("changed", data);
+		const answer = await outbox.update({
+			key: `priority:${row.id}`,
+			label: () => `Priority of ${row.role_title} at ${row.company_name}`,
+			href: `/applications/${row.id}`,
+			path: `/applications/${row.id}`,
+			change: { priority_level: level },
+			before: { priority_level: before },
+		});
+		if (answer !== null) tell("changed", answer.data);
 	} catch (problem) {
-		if (problem.passes) {
-			outbox.keep({
-				key: `priority:${row.id}`,
-				label: `Priority of ${row.role_title} at ${row.company_name}`,
-				href: `/applications/${row.id}`,
-				method: "PATCH",
-				path: `/applications/${row.id}`,
-				body: { priority_level: level },
-				automatic: true,
-			});
-			return;
-		}
 		row.priority_level = before;
 		if (control) {
 			control.value = before;
@@ -90,47 +85,52 @@ export async function setPriority(row, level, control) {
 	}
 }
 
+/** What the outbox needs of changed facts. */
+const factsOf = (row) => ({
+	key: `facts:${row.id}`,
+	label: (names) => `${names.map((name) => FACT[name]).join(", ")} of ${row.role_title} at ${row.company_name}`,
+	href: `/applications/${row.id}`,
+	path: `/applications/${row.id}`,
+});
+
 /**
  * Changes facts of an application. `base` is the application as the user began with it and `etag` its version: what others
  * have changed since then stays, and where both have changed the same the user is asked. Without a network the change is kept
  * and sent later. Returns { row, etag }, or null when the user has not decided.
  */
 export async function changeFacts(base, etag, change) {
-	const path = `/applications/${base.id}`;
 	try {
-		const answer = await patch(path, change, { etag });
-		return { row: answer.data, etag: answer.etag };
+		const answer = await outbox.update({ ...factsOf(base), etag, change, before: base });
+		return answer === null ? { row: { ...base, ...change }, etag } : { row: answer.data, etag: answer.etag };
 	} catch (problem) {
-		if (problem.status === 412) return mergeFacts(path, base, change);
-		if (!problem.passes) throw problem;
-		const key = `facts:${base.id}`;
-		const names = Object.keys({ ...outbox.find(key)?.body, ...change });
-		outbox.keepChange({
-			key,
-			label: `${names.map((name) => FACT[name]).join(", ")} of ${base.role_title} at ${base.company_name}`,
-			href: path,
-			path,
-			etag,
-			change,
-			before: base,
-		});
-		return { row: { ...base, ...change }, etag };
+		if (problem.status !== 412) throw problem;
+		return mergeFacts(base, change);
 	}
 }
 
-async function mergeFacts(path, base, change) {
-	const theirs = await get(path);
-	const is = (values, name) => (theirs.data[name] ?? null) === (values[name] ?? null);
-	const both = Object.keys(change).filter((name) => !is(base, name) && !is(change, name));
-	let rest = Object.entries(change).filter(([name]) => !is(change, name));
+async function mergeFacts(base, change) {
+	const { key, label, path } = factsOf(base);
+	const is = (a, b, name) => (a[name] ?? null) === (b[name] ?? null);
+	// In turn, or a change of before that is on its way would come after what is seen here.
+	const [theirs, before] = await outbox.inTurn(key, async () => {
+		const answer = await get(path);
+		const there = Object.keys(change).filter((name) => is(answer.data, change, name));
+		outbox.forget(key, there, label);
+		return [answer, outbox.origin(key, change, base)];
+	});
+	let rest = Object.keys(change).filter((name) => !is(theirs.data, change, name));
+	const both = rest.filter((name) => !is(theirs.data, base, name) && !is(theirs.data, before, name));
 	if (both.length > 0) {
 		const labels = Object.fromEntries(both.map((name) => [name, FACT[name]]));
 		const answer = await conflictDialog(change, theirs.data, labels);
 		if (answer === undefined) return null;
-		if (answer === "theirs") rest = rest.filter(([name]) => !both.includes(name));
+		if (answer === "theirs") {
+			rest = rest.filter((name) => !both.includes(name));
+			outbox.forget(key, both, label);
+		}
 	}
 	if (rest.length === 0) return { row: theirs.data, etag: theirs.etag };
-	return changeFacts(theirs.data, theirs.etag, Object.fromEntries(rest));
+	return changeFacts(theirs.data, theirs.etag, Object.fromEntries(rest.map((name) => [name, change[name]])));
 }
 
 /** Takes an application away at once and deletes it when the time for undoing is over. */

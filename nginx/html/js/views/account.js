@@ -1,6 +1,6 @@
 // The account: profile, password, how it looks, what is in it, and its end.
 
-import { get, newKey, patch, post, request } from "../api.js";
+import { get, newKey, post, request } from "../api.js";
 import { applications } from "../applications.js";
 import { h } from "../dom.js";
 import { dropDrafts } from "../draft.js";
@@ -22,15 +22,19 @@ function profile() {
 			{ class: "stack" },
 			async (values) => {
 				const change = { full_name: values.full_name.trim(), email: values.email.trim() };
-				try {
-					setUser((await patch("/me", change)).data);
-					toast("Your profile is saved.");
-				} catch (problem) {
-					if (!problem.passes) throw problem;
-					const before = currentUser();
-					outbox.keepChange({ key: "profile", label: "Your profile", path: "/me", change, before });
-					toast("It could not be sent and is kept here. It is sent when the network is back.");
-				}
+				const answer = await outbox.update({
+					key: "profile",
+					label: () => "Your profile",
+					path: "/me",
+					change,
+					before: currentUser(),
+				});
+				if (answer !== null) setUser(answer.data);
+				toast(
+					answer !== null
+						? "Your profile is saved."
+						: "It could not be sent and is kept here. It is sent when the network is back.",
+				);
 			},
 			h(
 				"div",

@@ -10,7 +10,7 @@ import * as outbox from "../outbox.js";
 import { go } from "../router.js";
 import { announce, button, complain, confirm, failure, field, form, iconButton, skeleton, toast } from "../ui.js";
 import { pageHead } from "./parts.js";
-import { duplicate } from "./resumes.js";
+import { duplicate, makePrimary } from "./resumes.js";
 
 const OUTLINE =
 	"# Your Name\n\nWhat you do, in a sentence. Where you are, how to reach you.\n\n## Experience\n\n**Role, Company** (from to)\n- What you did, and what came of it\n\n## Skills\n\n\n## Education\n\n";
@@ -105,22 +105,32 @@ export default function resume(page) {
 	const badge = h("span", { class: "badge", tabindex: -1, data: { status: "cover_letter_ready" } }, "Primary");
 	const promote = button(
 		"Make primary",
-		{ class: "quiet small", onclick: () => change({ is_primary: true }) },
+		{ class: "quiet small", onclick: () => take({ is_primary: true }, makePrimary(row)) },
 		icon("star"),
 	);
 
 	/** Changes what stands above the text; without a network it is kept and sent later. */
-	async function change(values) {
+	const change = (values) =>
+		take(
+			values,
+			outbox.update({
+				key: `head:${id}`,
+				label: () => `Résumé ${row.name}`,
+				href: path,
+				path,
+				change: values,
+				before: row,
+			}),
+		);
+
+	async function take(values, sent) {
 		try {
-			Object.assign(row, (await patch(path, values)).data);
-			first = null;
+			const answer = await sent;
+			Object.assign(row, answer?.data ?? values);
+			if (answer !== null) first = null;
 		} catch (problem) {
 			if (problem.status === undefined) throw problem;
-			if (problem.passes) {
-				const label = `Résumé ${row.name}`;
-				outbox.keepChange({ key: `head:${id}`, label, href: path, path, change: values, before: row });
-				Object.assign(row, values);
-			} else complain(problem, "Not changed.");
+			complain(problem, "Not changed.");
 		}
 		show();
 	}

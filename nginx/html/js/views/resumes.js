@@ -1,9 +1,10 @@
 // The user's résumés: the primary one first.
 
-import { get, newKey, patch, post, remove } from "../api.js";
+import { get, newKey, post, remove } from "../api.js";
 import { $, $$, h } from "../dom.js";
 import { icon } from "../icons.js";
 import { FOCUS, since } from "../labels.js";
+import * as outbox from "../outbox.js";
 import { go } from "../router.js";
 import { announce, complain, confirm, empty, failure, iconButton, skeleton, toast } from "../ui.js";
 import { pageHead } from "./parts.js";
@@ -15,6 +16,17 @@ export async function duplicate(id) {
 	return (await post("/resumes", { name, content: data.content, focus_area: data.focus_area }, { key: newKey() }))
 		.data;
 }
+
+/** One key for all: which is the primary one is one thing, and what was chosen first must not come after what is chosen now. */
+export const makePrimary = (row) =>
+	outbox.update({
+		key: "primary",
+		label: () => `Primary résumé: ${row.name}`,
+		href: `/resumes/${row.id}`,
+		path: `/resumes/${row.id}`,
+		change: { is_primary: true },
+		before: row,
+	});
 
 export default function resumes(page) {
 	const list = h("div", null, skeleton(3, "row"));
@@ -53,7 +65,8 @@ export default function resumes(page) {
 	const act = (run, done, id) => async () => {
 		const at = $$(".row", list).findIndex((row) => row.dataset.id === id);
 		try {
-			await run();
+			if ((await run()) === null)
+				return toast("It could not be sent and is kept here. It is sent when the network is back.");
 			announce(done);
 			await load();
 			($(`[data-id="${id}"] a`, list) ?? $$(".row a", list)[at] ?? $(".row a", list) ?? $("main h1")).focus();
@@ -78,11 +91,7 @@ export default function resumes(page) {
 				row.is_primary
 					? h("span", { class: "badge", data: { status: "cover_letter_ready" } }, "Primary")
 					: iconButton("star", `Make ${row.name} the primary résumé`, {
-							onclick: act(
-								() => patch(`/resumes/${row.id}`, { is_primary: true }),
-								`${row.name} is the primary résumé now`,
-								row.id,
-							),
+							onclick: act(() => makePrimary(row), `${row.name} is the primary résumé now`, row.id),
 						}),
 				iconButton("copy", `Duplicate ${row.name}`, {
 					onclick: async () => {

@@ -5,6 +5,7 @@ from selenium.webdriver.common.keys import Keys
 
 from stack import wait_for
 
+TEXT = "What I found out about them."
 RESUME = "# Ada Example\n\nEngineer in Berlin, who has built things that work.\n\n## Experience\n\n- **Engineer, Acme**: tools\n"
 PRIORITY = "Priority of Engineer at Acme"
 
@@ -305,6 +306,25 @@ def test_a_text_kept_while_an_older_one_is_on_its_way_stays_as_it_is(page, user,
             done(outbox.find("document"));
         });""")
     assert kept is not None and kept["body"] == {"content": "What is newer."} and "error" not in kept
+
+
+# ---- Texts ----
+
+def test_a_tab_in_which_nothing_was_typed_does_not_drop_what_another_could_not_send(page, user, application):
+    path = f"/applications/{application['id']}/research_report"
+    page.sign_in(user, path)
+    page.wait(lambda: page.texts(".save-state") == ["Nothing written yet"], "the editor")
+    first = page.tab(path)
+    page.wait(lambda: page.texts(".save-state") == ["Nothing written yet"], "the editor in the other tab")
+    way(page, "lose")
+    page.query("textarea.markdown").click()
+    page.insert(TEXT)
+    page.wait(lambda: page.texts(".save-state") == ["Kept here, not sent yet"], "it is kept")
+    page.driver.close()
+    page.driver.switch_to.window(first)
+    page.reload()
+    page.wait(lambda: page.query("textarea.markdown").get_attribute("value") == TEXT, "what was typed in the other tab")
+    page.wait(lambda: page.texts(".save-state") == ["Saved"], "it is saved")
 
 
 # ---- What was kept before each change had a place of its own ----

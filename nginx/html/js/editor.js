@@ -119,6 +119,7 @@ export function editor(options) {
 	let server = { text: null, etag: null }; // what the server has, as far as is known
 	let theirs = null; // the other version, in a conflict
 	let saving = null;
+	let mine = null; // the text that is in the outbox from here: what another tab could not send may be in its place
 	let lost = []; // texts that were sent and of which no answer came
 	let failing = false; // whether the last save did not arrive
 	let closed = false;
@@ -137,16 +138,21 @@ export function editor(options) {
 		const number = area.value.trim() === "" ? 0 : area.value.trim().split(/\s+/).length;
 		words.textContent = number > 0 ? count(number, "word") : "";
 	};
+	const drop = () => {
+		if (mine !== null && outbox.find(options.key)?.body.content === mine) outbox.discard(options.key);
+		mine = null;
+	};
 	/** While one types, other tabs are not to offer what is on its way already. */
 	const keepDraft = (typing = false) => {
-		if (!dirty() || area.value === "") return outbox.discard(options.key);
+		if (!dirty() || area.value === "") return drop();
+		mine = area.value;
 		outbox.keep({
 			key: options.key,
 			label: options.label,
 			href: options.href,
 			method: options.method,
 			path: options.path,
-			body: { ...options.body, content: area.value },
+			body: { ...options.body, content: mine },
 			...at(),
 			waits: tooShort(),
 			sent: lost,
@@ -178,8 +184,8 @@ export function editor(options) {
 			server = { text, etag: answer.etag };
 			failing = false;
 			lost = [];
-			outbox.discard(options.key);
-			if (area.value !== text) typed();
+			keepDraft(!closed); // what was typed meanwhile, of the new version
+			if (area.value !== text && !closed) typed();
 			else show("saved");
 			options.saved?.(first);
 			renderSoon();
@@ -216,7 +222,7 @@ export function editor(options) {
 			}
 			if (other.text === area.value) {
 				server = other;
-				outbox.discard(options.key);
+				drop();
 				return show("saved");
 			}
 			theirs = other;
@@ -235,7 +241,7 @@ export function editor(options) {
 		theirs = null;
 		if (answer === "theirs") {
 			area.value = server.text ?? "";
-			outbox.discard(options.key);
+			drop();
 			show("saved");
 			return render();
 		}
@@ -260,6 +266,7 @@ export function editor(options) {
 
 	async function open() {
 		const draft = outbox.find(options.key);
+		mine = draft?.body.content ?? null;
 		try {
 			server = await options.load();
 		} catch (problem) {
@@ -298,7 +305,7 @@ export function editor(options) {
 				theirs = server;
 				show("conflict");
 			}
-		} else outbox.discard(options.key);
+		} else drop();
 		render();
 	}
 

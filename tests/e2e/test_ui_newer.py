@@ -1,6 +1,7 @@
 """The web UI in a real browser: a change that waited never takes the place of a newer one, and no newer one is lost by it."""
 
 import pytest
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from stack import wait_for
@@ -308,7 +309,7 @@ def test_a_text_kept_while_an_older_one_is_on_its_way_stays_as_it_is(page, user,
     assert kept is not None and kept["body"] == {"content": "What is newer."} and "error" not in kept
 
 
-# ---- Texts ----
+# ---- Texts, and a deletion that is undone ----
 
 def test_a_tab_in_which_nothing_was_typed_does_not_drop_what_another_could_not_send(page, user, application):
     path = f"/applications/{application['id']}/research_report"
@@ -325,6 +326,18 @@ def test_a_tab_in_which_nothing_was_typed_does_not_drop_what_another_could_not_s
     page.reload()
     page.wait(lambda: page.query("textarea.markdown").get_attribute("value") == TEXT, "what was typed in the other tab")
     page.wait(lambda: page.texts(".save-state") == ["Saved"], "it is saved")
+
+
+def test_a_deletion_can_be_undone_as_long_as_that_is_offered(page, stack, user, application):
+    page.sign_in(user, "/table")
+    page.click("Delete Engineer at Acme")
+    ActionChains(page.driver, duration=0).move_to_element(page.query(".toast")).perform()  # it stays as long as the pointer does
+    page.script("const now = Date.now; Date.now = () => now() + 10_000;")
+    flush(page)
+    page.click("Undo")
+    page.wait(lambda: page.texts("tbody tr:not(.shape) th strong") == ["Acme"], "it is back")
+    flush(page)
+    assert stack.sql("SELECT company_name FROM applications WHERE user_id = %s", user.id) == [("Acme",)]
 
 
 # ---- What was kept before each change had a place of its own ----

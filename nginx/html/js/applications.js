@@ -144,15 +144,19 @@ export function removeLater(row) {
 		due: Date.now() + UNDO - 200,
 		automatic: true,
 	});
+	const free = outbox.claim(key); // as long as the pointer rests on it, the toast stays
 	tell("removed", row.id);
 	toast(`${row.role_title} at ${row.company_name} is deleted.`, {
 		action: "Undo",
 		ms: UNDO,
 		run: () => {
+			free();
+			if (outbox.find(key) === undefined) return toast("It is too late: it has been deleted.", { bad: true });
 			outbox.discard(key);
 			tell("restored", row.id);
 		},
 		ended: () => {
+			free();
 			const entry = outbox.find(key);
 			if (entry === undefined) return;
 			outbox.keep({ ...entry, due: 0 });

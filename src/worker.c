@@ -69,6 +69,7 @@ struct loop {
 	int most_connections;
 	int spare;         /* a descriptor that is given up for a connection when there is none else; -1: it has been */
 	int64_t late_since; /* microseconds, monotonic: all since then have waited; 0: the last has not */
+	int64_t taken_at;  /* when the last was begun */
 	unsigned begun;    /* requests, since the program began to serve */
 	bool more;         /* connections may wait to be accepted */
 	bool full;         /* no more connections for now */
@@ -86,8 +87,9 @@ is_overdue(struct loop *loop, int64_t queued)
 
 	if (queued <= PROMPT)
 		loop->late_since = 0;
-	else if (loop->late_since == 0)
+	else if (loop->late_since == 0 || now - queued > loop->taken_at) /* what was sent since the last was taken: none has waited */
 		loop->late_since = now;
+	loop->taken_at = now;
 	if (loop->late_since != 0 && now - loop->late_since > STANDING)
 		limit /= STANDING_SHARE;
 	return queued > limit;

@@ -5,6 +5,7 @@ import gzip
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -124,6 +125,19 @@ def test_what_has_waited_too_long_is_refused_without_work(impatient):
     assert user.post("/resumes", RESUME).ok(201)
 
 
+def test_requests_that_wait_one_at_a_time_are_no_queue():
+    """Each waits because its worker was kept from working, and in between there is none: a pause, and no overload."""
+    with Stack(plain=True, api_workers=1, auth_workers=1, statement_timeout=4000) as stack:
+        user = stack.user()
+        user.get("/me").ok()
+        pid, = wait_for(lambda: [line["pid"] for line in stack.log_lines() if line.get("route") == "/api/v1/me"], 10, "its worker")
+        for pause in (0.3, 2):
+            os.kill(pid, signal.SIGSTOP)
+            threading.Timer(pause, os.kill, (pid, signal.SIGCONT)).start()
+            user.get("/me").ok()
+            time.sleep(1.2)  # more than it takes for what waits to be a standing queue
+
+
 def test_reads_behind_a_slow_one_are_not_taken_in_hand(impatient):
     """Else they would wait for it in the worker, where nothing is refused and no other worker takes them."""
     user = impatient.user()
@@ -202,8 +216,11 @@ def test_large_bodies_of_users_are_taken(stack, path, type, length):
 
 
 def upload(stack, method, headers=()):
-    """curl, which sends what it is given over HTTP/2, without a length; says the status and the version."""
-    return subprocess.Popen(["curl", "-sk", "--http2", "-X", method, "-T", "-", "-H", "Content-Type: text/csv", "-o", "/dev/null",
+    """
+    curl, which sends what it is given over HTTP/2, without a length; says the status and the version. By "." it does not wait for
+    more to send when there is an answer.
+    """
+    return subprocess.Popen(["curl", "-sk", "--http2", "-X", method, "-T", ".", "-H", "Content-Type: text/csv", "-o", "/dev/null",
                              *headers, "-w", "%{http_code} %{http_version}",
                              f"https://localhost:{stack.https_port}/api/v1/applications"],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from examples import APPLICATION
-from stack import BUILD, Stack, assert_confined, child_environment, die_with_parent, load, wait_for
+from stack import BUILD, Stack, assert_confined, child_environment, die_with_parent, load, process_status, wait_for
 
 STAYS = "the old program stays"
 NAMES = ("bulk", "auth", "api")  # in no order that the program knows
@@ -122,6 +122,7 @@ def test_the_new_program_confines_itself_as_the_old_one_did():
                 wait_for(lambda before=before: before.isdisjoint(stack.workers()), 60, "all workers replaced")
             else:
                 wait_for(lambda: stack.logged("reload", STAYS), 20, "the log says it")
+            wait_for(lambda: all(process_status(pid)["Seccomp"] == "2" for pid in stack.workers()), 20, "the filters")
             for pid in (stack.jobforged.pid, *stack.workers()):
                 assert_confined(pid, pid != stack.jobforged.pid)
             stack.user().get("/me").ok()

@@ -40,10 +40,13 @@ def test_pid_file_names_the_master(stack):
 
 @pytest.mark.skipif(POOLED, reason="a pooler has as many connections as it likes")
 def test_connections_are_as_many_as_workers(stack):
+    def count():
+        return stack.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND usename = 'jobforge_app'", stack.name)[0][0]
     assert len(stack.workers()) == 5
-    count, = stack.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND usename = 'jobforge_app'",
-                       stack.name)[0]
-    assert count == 5
+    wait_for(lambda: count() >= 5, 10, "each is connected")
+    for _ in range(20):
+        stack.root.get("/readyz").ok()
+    assert count() == 5
 
 
 def test_each_pool_serves_its_own(stack):

@@ -18,7 +18,7 @@ class Narrow(Stack):
     """Few sessions for many workers, and room in PgBouncer for few prepared statements."""
 
     def __init__(self, **options):
-        super().__init__(pooled=True, api_workers=4, auth_workers=1, log_level="info")
+        super().__init__(pooled=True, api_workers=4, auth_workers=1, log_level="info", connect_timeout=1000)
         self.pooler = PgBouncer(SOURCE, self.dir, parse_dsn(conninfo(self.name)), **options)
 
 

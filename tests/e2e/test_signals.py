@@ -29,7 +29,7 @@ def test_all_but_api_workers_leave_the_processor_to_others(stack):
     wait_for(lambda: priorities() == [given] * 3 + [min(given + 5, 19)] * 2, what="priorities")
     os.setpriority(os.PRIO_PROCESS, stack.jobforged.pid, min(given + 3, 19))
     stack.reload()
-    assert priorities() == [min(given + 3, 19)] * 3 + [min(given + 8, 19)] * 2
+    wait_for(lambda: priorities() == [min(given + 3, 19)] * 3 + [min(given + 8, 19)] * 2, what="priorities after a reload")
     assert "cannot lower the priority" not in stack.log()
 
 
@@ -189,7 +189,8 @@ def test_workers_of_a_killed_master_are_in_the_way_of_no_other():
             for pool in ("api", "auth", "bulk"):
                 wait_for(lambda pool=pool: not listened_on(stack.path(f"{pool}.sock")), 20, f"nobody listens for {pool}")
             stack.start_jobforged()
-            stack.wait_ready()
+            for pool in ("api", "auth", "bulk"):
+                wait_for(lambda pool=pool: listened_on(stack.path(f"{pool}.sock")), 20, f"the new ones listen for {pool}")
             stack.user().get("/me").ok()
             assert any(os.path.exists(f"/proc/{pid}") for pid in before), "one still waits for its connection"
         stack.hang_up()

@@ -18,7 +18,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 
 from servers import PROGRAMS, Alone  # noqa: E402
-from stack import Client, Stack, wait_for  # noqa: E402
+from stack import SHIPPED, Client, Stack, wait_for  # noqa: E402
 
 LOST = (OSError, http.client.HTTPException)
 APPLICATION = {"company_name": "Acme", "role_title": "Engineer",
@@ -109,7 +109,7 @@ class Judge:
 def database_down(judge, rounds, down=3.0, slack=0.0, plain=True, threads=8):
     """kill -9 of the database, and some seconds later its start."""
     refused, returns, longest = [], [], []
-    with Alone() as server, Stack(plain=plain, pooled=False, api_workers=4, auth_workers=1, log_level="warning") as stack:
+    with Alone() as server, Stack(plain=plain, pooled=False, api_workers=4, auth_workers=1, log_level="warning", **SHIPPED) as stack:
         stack.allow_errors("")
         user, probes = stack.user(), []
         for _ in range(rounds):
@@ -144,7 +144,7 @@ def worker_killed(judge, kills, seed, plain=True):
     """kill -9 of one worker after the other."""
     chance = random.Random(seed)
     moments = []
-    with Stack(plain=plain, pooled=False, api_workers=4, auth_workers=1, log_level="warning") as stack:
+    with Stack(plain=plain, pooled=False, api_workers=4, auth_workers=1, log_level="warning", **SHIPPED) as stack:
         stack.allow_errors("")
         user = stack.user()
         with Clients(user, 8) as clients:
@@ -188,7 +188,7 @@ class Installed(Stack):
 def reload(judge, requests, upgrade, plain=True):
     """SIGHUP about once a second, with a new program each time or without."""
     count = 0
-    with Installed(plain=plain, pooled=False, api_workers=2, auth_workers=1, bulk_workers=1, log_level="warning") as stack:
+    with Installed(plain=plain, pooled=False, api_workers=2, auth_workers=1, bulk_workers=1, log_level="warning", **SHIPPED) as stack:
         user = stack.user()
         with Clients(user, 12) as clients:
             while len(clients.asked) < requests or count < 3:

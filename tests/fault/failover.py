@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from kept import Campaign  # noqa: E402
 from servers import PROGRAMS, Pair  # noqa: E402
-from stack import Stack  # noqa: E402
+from stack import SHIPPED, Stack  # noqa: E402
 
 PROMISE = 2.0   # seconds from the promotion until the workers write to the new primary
 PATIENCE = 4.3  # until they give up a server that says nothing: statement_timeout, and a little
@@ -86,7 +86,7 @@ class Failover(Campaign):
 
 def campaign(pair, writers, rounds, seed=None, plain=True, slack=0.0):
     """Runs one; returns what must not be, by its name, which is nothing."""
-    with Stack(plain=plain, pooled=False, api_workers=4, auth_workers=1, log_level="warning") as stack:
+    with Stack(plain=plain, pooled=False, api_workers=4, auth_workers=1, log_level="warning", **SHIPPED) as stack:
         stack.allow_errors("")
         return Failover(stack, pair, writers, rounds, secrets.randbelow(10**6) if seed is None else seed, slack).run()
 

@@ -22,7 +22,7 @@ import psycopg2
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 
-from stack import CLUSTER, Client, Stack, connect, die_with_parent, parse_dsn, wait_for  # noqa: E402
+from stack import CLUSTER, SHIPPED, Client, Stack, connect, die_with_parent, parse_dsn, wait_for  # noqa: E402
 
 USERS = 8
 DESCRIPTION = "A position of which this text is the description, long enough to be one."
@@ -319,7 +319,7 @@ def processes():
 
 def campaign(seconds, writers, seed=None, postgres=None, plain=True):
     """Runs one; returns what must not be, by its name, which is nothing."""
-    with Stack(plain=plain, api_workers=4, auth_workers=1, log_level="warning") as stack:
+    with Stack(plain=plain, api_workers=4, auth_workers=1, log_level="warning", **SHIPPED) as stack:
         stack.allow_errors("")
         return Campaign(stack, writers, seconds, secrets.randbelow(10**6) if seed is None else seed, postgres).run()
 

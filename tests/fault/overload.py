@@ -24,7 +24,7 @@ from contextlib import contextmanager
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 
-from stack import CLUSTER, Stack, children  # noqa: E402
+from stack import CLUSTER, SHIPPED, Stack, children  # noqa: E402
 
 CLIENTS = 10_000
 OLDEST = 5.0    # seconds: nothing that has waited longer is answered with success
@@ -62,7 +62,7 @@ class Crowded(Stack):
     """127.0.0.1 is this host; the other addresses of loopback are strangers, whom nginx limits like any other."""
 
     def __init__(self, clients, **options):
-        super().__init__(plain=options.pop("plain", True), log_level="warning", **options)
+        super().__init__(plain=options.pop("plain", True), log_level="warning", **{**SHIPPED, **options})
         self.clients = clients
 
     def _render(self, template, name, variables):

@@ -151,8 +151,10 @@ start_connection(struct dbconnect *to)
 	PQconninfoFree(parts);
 	if (status != 0)
 		return NULL;
-	set_problem(to, "database", "out of memory");
-	return PQconnectStartParams(names, values, 1);
+	PGconn *conn = PQconnectStartParams(names, values, 1);
+	if (conn == NULL)
+		set_problem(to, "database", "out of memory");
+	return conn;
 }
 
 static int

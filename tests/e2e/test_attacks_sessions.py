@@ -12,9 +12,9 @@ import time
 import pytest
 
 import tokens
-from stack import PASSWORD, PLAIN_BUILD, Client, Stack, child_environment, wait_for
+from stack import PASSWORD, PLAIN_BUILD, Client, Stack, child_environment, cpu_seconds, wait_for
 
-OPTIONS = {"auth_workers": 2, "login_attempts": 5, "login_window": 900, "refresh_token_grace": 1}
+OPTIONS = {"auth_workers": 2, "login_attempts": 5, "login_window": 900, "refresh_token_grace": 10}
 COOKIE = "jobforge_refresh"
 SKEW = 30  # TOKEN_CLOCK_SKEW of src/token.h
 
@@ -362,12 +362,13 @@ def test_an_account_from_before_the_cost_was_raised_takes_as_long_as_none(stack,
         slow.user(email=user.email)
         slow.sql("UPDATE public.users SET password_hash = %s", weak)
 
-        def seconds(email):
-            start = time.monotonic()
-            slow.anyone.post("/auth/login", {"email": email, "password": "wrong password"}).problem(401)
-            return time.monotonic() - start
-        assert (sorted(seconds(user.email) for _ in range(5))[2]
-                > 0.5 * sorted(seconds("x" + user.email) for _ in range(5))[2])
+        def cost(email):
+            """Processor time of the workers: what else the machine does counts for nothing."""
+            before = sum(cpu_seconds(pid) for pid in slow.workers())
+            for _ in range(5):
+                slow.anyone.post("/auth/login", {"email": email, "password": "wrong password"}).problem(401)
+            return sum(cpu_seconds(pid) for pid in slow.workers()) - before
+        assert cost(user.email) > 0.5 * cost("x" + user.email)
 
 
 def test_tokens_that_are_unknown_spent_revoked_and_expired_are_the_same_to_whoever_sends_them(stack, user):
@@ -376,7 +377,8 @@ def test_tokens_that_are_unknown_spent_revoked_and_expired_are_the_same_to_whoev
     revoked = stack.user()
     stack.anyone.post("/auth/logout", {"refresh_token": revoked.refresh_token}).ok(204)
     stack.sql("UPDATE jobforge.refresh_tokens SET expires_at = now() - interval '1 second' WHERE user_id = %s", user.id)
-    time.sleep(2.1)  # the grace is a second
+    stack.sql("UPDATE jobforge.refresh_tokens SET spent_at = spent_at - interval '1 minute' WHERE user_id = %s"
+              " AND spent_at IS NOT NULL", spent.id)  # the grace is over
     told = set()
     for token in ("A" * 43, spent.refresh_token, revoked.refresh_token, user.refresh_token):
         answer = stack.anyone.post("/auth/refresh", {"refresh_token": token})

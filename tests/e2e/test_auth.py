@@ -10,7 +10,7 @@ import pytest
 import tokens
 from stack import PASSWORD, REQUEST_ID, TIME, UUID, Client, Stack, cpu_seconds, together, wait_for
 
-OPTIONS = {"auth_workers": 4, "login_attempts": 6, "login_window": 900, "refresh_token_grace": 1}
+OPTIONS = {"auth_workers": 4, "login_attempts": 6, "login_window": 900, "refresh_token_grace": 10}
 CREDENTIALS = {"password": PASSWORD, "full_name": "Ada Lovelace"}
 
 
@@ -226,14 +226,15 @@ def test_login_success_forgets_failures(stack, user):
 
 
 def test_login_limit_ends_with_its_window():
-    with Stack(login_attempts=2, login_window=2) as stack:
+    with Stack(login_attempts=2, login_window=60) as stack:
         user = stack.user()
         for _ in range(2):
             login(stack, user.email, "wrong password").problem(401)
         answer = login(stack, user.email)
         answer.problem(429)
-        assert 1 <= int(answer.headers["Retry-After"]) <= 2
-        wait_for(lambda: login(stack, user.email).status == 200, 5, "login after the window")
+        assert 1 <= int(answer.headers["Retry-After"]) <= 60
+        stack.sql("UPDATE jobforge.login_attempts SET window_start = window_start - interval '1 minute'")
+        login(stack, user.email).ok()
 
 
 @pytest.mark.parametrize("body, pointers", [
@@ -293,7 +294,8 @@ def test_refresh_within_the_grace_serves_two_tabs(stack, user):
 def test_refresh_reuse_revokes_the_family_and_no_other(stack, user):
     other = login(stack, user.email).ok()["refresh_token"]
     second = refresh(stack, user.refresh_token).ok()["refresh_token"]
-    time.sleep(2.1)  # the grace is a second
+    stack.sql("UPDATE jobforge.refresh_tokens SET spent_at = spent_at - interval '1 minute' WHERE user_id = %s"
+              " AND spent_at IS NOT NULL", user.id)  # the grace is over
     refresh(stack, user.refresh_token).problem(401)
     refresh(stack, second).problem(401)
     refresh(stack, user.refresh_token).problem(401)
@@ -607,7 +609,7 @@ def test_access_token_is_the_documented_jwt(stack, user):
     assert set(claims) >= {"iss", "aud", "sub", "iat", "exp"}
     assert (claims["iss"], claims["aud"], claims["sub"]) == ("jobforge", "jobforge-api", user.id)
     assert claims["exp"] - claims["iat"] == 900
-    assert abs(claims["iat"] - time.time()) < 5
+    assert abs(claims["iat"] - time.time()) < 60
 
 
 def test_token_made_by_hand_is_valid(stack, user):

@@ -30,7 +30,7 @@ def pair(servers):
 
 def test_a_host_that_says_nothing_does_not_keep_workers_from_the_next(pair):
     """Its kernel takes the connection for it, and no answer comes."""
-    with Stack(pooled=False, api_workers=1, auth_workers=1, connect_timeout=1000) as stack:
+    with Stack(pooled=False, api_workers=1, auth_workers=1, connect_timeout=1000, statement_timeout=2000) as stack:
         stack.allow_errors('"event": "database"')
         user = stack.user()
         pair.primary.freeze()

@@ -839,13 +839,14 @@ def test_idempotency_key_while_the_first_still_runs_is_409(stack, user):
     blocker.autocommit = False
     blocker.cursor().execute("SELECT 1 FROM public.users WHERE id = %s FOR UPDATE", (user.id,))
     threads = [threading.Thread(target=send) for _ in range(8)]
+    stack.hang_up()  # no connection to the worker that is to be held up is kept, so it is given none of the others
     threads[0].start()
     try:
         waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
         wait_for(lambda: stack.sql(waiting, stack.name), 5, "the first request waits")
         for thread in threads[1:]:
             thread.start()
-        wait_for(lambda: any(answer.status == 409 for answer in answers), 3, "409 while the first still runs")
+        wait_for(lambda: any(answer.status == 409 for answer in answers), 10, "409 while the first still runs")
         assert stack.sql("SELECT id FROM applications WHERE user_id = %s", user.id) == []
     finally:
         blocker.rollback()

@@ -3,6 +3,7 @@ Reads of many users under way on one connection to the database at the same time
 get their own answer. A lock on user_resumes keeps them under way for as long as a test likes.
 """
 
+import http.client
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from examples import APPLICATION, RESUME
-from stack import Stack, connect, cpu_seconds, wait_for
+from stack import Response, Stack, connect, cpu_seconds, wait_for
 
 # What waits for a read that takes too long has not waited too long by then.
 OPTIONS = {"api_workers": 1, "auth_workers": 1, "bulk_workers": 1, "log_level": "info", "statement_timeout": 3000,
@@ -137,15 +138,20 @@ def test_a_lost_connection_loses_no_read(stack, users):
         assert check(user, answer), path
 
 
+def send(stack, user):
+    """Sends a read, and leaves its answer for later; returns the socket."""
+    sock = socket.create_connection(("127.0.0.1", stack.http_port), 20)
+    sock.sendall(f"GET /api/v1/resumes HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {user.token}\r\n\r\n".encode())
+    return sock
+
+
 def test_clients_that_go_are_forgotten(stack, users):
     """nginx ends their connections to the worker, which neither answers them nor keeps looking at them."""
     pid, = [line["pid"] for line in stack.log_lines() if line.get("route") == "/api/v1/resumes"][-1:]
     with held(stack) as release:
         sockets = []
         for user in users:
-            sock = socket.create_connection(("127.0.0.1", stack.http_port))
-            sock.sendall(f"GET /api/v1/resumes HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {user.token}\r\n\r\n".encode())
-            sockets.append(sock)
+            sockets.append(send(stack, user))
         wait_for(lambda: waits(stack), 5, "a read that waits")
         for sock in sockets:
             sock.close()
@@ -164,11 +170,16 @@ def test_requests_go_to_idle_workers():
         user = stack.user()
         stack.hang_up()
         with held(stack) as release:
-            # One after another: of connections that come at the same moment one worker may take two.
-            later = [lambda number=number: time.sleep(number * 0.3) or user.get("/resumes") for number in range(3)]
-            with asked(later) as answers:
-                wait_for(lambda: stack.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'",
-                                           stack.name)[0][0] == 3, 10, "a read that waits in each of three workers")
+            def waiting():
+                return stack.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'",
+                                 stack.name)[0][0]
+
+            def later(number):
+                """One after another: of connections that come at the same moment one worker may take two."""
+                wait_for(lambda: waiting() == number, 10, "those before wait")
+                return user.get("/resumes")
+            with asked([lambda number=number: later(number) for number in range(3)]) as answers:
+                wait_for(lambda: waiting() == 3, 10, "a read that waits in each of three workers")
                 release()
         assert [answer.status for answer in answers] == [200] * 3
 
@@ -176,12 +187,18 @@ def test_requests_go_to_idle_workers():
 def test_a_worker_that_is_stopped_answers_what_it_has_in_hand(stack, users):
     old, = [line["pid"] for line in stack.log_lines() if line.get("route") == "/api/v1/resumes"][-1:]
     with held(stack) as release:
-        with asked([lambda user=user: user.get("/resumes") for user in users]) as answers:
-            wait_for(lambda: waits(stack), 5, "a read that waits")
-            time.sleep(0.2)
-            os.kill(old, signal.SIGTERM)
-            time.sleep(0.2)
-            release()
-    for user, answer in zip(users, answers):
+        # All at once: what comes later than 50 ms after the first is left to a worker that listens, and there will be none.
+        sockets = [send(stack, user) for user in users]
+        wait_for(lambda: waits(stack), 5, "a read that waits")
+        time.sleep(0.2)
+        os.kill(old, signal.SIGTERM)
+        time.sleep(0.2)
+        release()
+    stack.hang_up()  # what has come too late goes to the worker after this one, which ends with its connections
+    for user, sock in zip(users, sockets):
+        with sock:
+            answer = http.client.HTTPResponse(sock)
+            answer.begin()
+            answer = Response(answer.status, answer.headers, answer.read())
         assert [row["id"] for row in answer.ok()["data"]] == [user.resume["id"]]
     wait_for(lambda: old not in stack.workers(), 20, "the end of the worker")

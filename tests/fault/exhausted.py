@@ -158,9 +158,11 @@ def log_file(stack, user):
     trouble = Trouble("no room for the log", stack, "log")
     pids = [stack.jobforged.pid, *stack.workers()]
     limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids}
-    size = os.path.getsize(stack.path("jobforged.log"))
-    for pid in pids:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, limits[pid][1]))
+    size = None
+    while size != os.path.getsize(stack.path("jobforged.log")):  # a line may be written meanwhile
+        size = os.path.getsize(stack.path("jobforged.log"))
+        for pid in pids:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, limits[pid][1]))
     try:
         for _ in range(REQUESTS):
             trouble.ask(lambda: user.get("/me"), (200,))

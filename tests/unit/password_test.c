@@ -118,7 +118,7 @@ test_weak(void)
 	ok(password_is_weak("$1$salt$8tW7uL9TLRGY.HFq8qLOK/", 4), "MD5 is weak");
 }
 
-/* Processor time, so that a busy machine does not matter. */
+/* Processor time, since others use the machine too; what they do to its caches and its clock the least of several shows least. */
 static double
 time_to_verify(const char *hash, struct slice password, int cost)
 {
@@ -133,29 +133,32 @@ time_to_verify(const char *hash, struct slice password, int cost)
 static void
 test_same_time(void)
 {
-	enum { COST = 9 };
+	enum { COST = 9, ROUNDS = 5 };
 	char hash[PASSWORD_HASH_SIZE], lower[PASSWORD_HASH_SIZE], lowest[PASSWORD_HASH_SIZE];
 	if (password_hash(hash, SLICE("password"), COST) != 0 || password_hash(lower, SLICE("password"), COST - 1) != 0 ||
 	    password_hash(lowest, SLICE("password"), 4) != 0)
 		bail_out("no hash");
-	double wrong = time_to_verify(hash, SLICE("wrong one"), COST);
 	const struct {
 		const char *name, *hash;
 		struct slice password;
 	} cases[] = {
+		{ "a wrong password", hash, SLICE("wrong one") },
 		{ "a hash of the cost before", lower, SLICE("wrong one") },
 		{ "a hash of the least cost", lowest, SLICE("wrong one") },
 		{ "an unknown email", NULL, SLICE("wrong one") },
 		{ "an unknown email with a password that cannot be", NULL, SLICE(X72 X72) },
 		{ "a hash that is none", "x", SLICE("wrong one") },
+		{ "a password that cannot be", hash, SLICE(X72 X72) },
 	};
-	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		double time = time_to_verify(cases[i].hash, cases[i].password, COST);
-		ok(time > wrong * 0.6 && time < wrong * 1.7, "%s takes the time of a wrong password: %.1f and %.1f ms",
-		    cases[i].name, time * 1e3, wrong * 1e3);
-	}
-	double time = time_to_verify(hash, SLICE(X72 X72), COST);
-	ok(time > wrong * 0.6 && time < wrong * 1.7, "a password that cannot be takes it too");
+	double least[COUNT_OF(cases)] = { 0 };
+	for (int round = 0; round < ROUNDS; round++)
+		for (size_t i = 0; i < COUNT_OF(cases); i++) {
+			double time = time_to_verify(cases[i].hash, cases[i].password, COST);
+			least[i] = round == 0 || time < least[i] ? time : least[i];
+		}
+	for (size_t i = 1; i < COUNT_OF(cases); i++)
+		ok(least[i] > least[0] * 0.6 && least[i] < least[0] * 1.7, "%s takes the time of a wrong password: %.1f and %.1f ms",
+		    cases[i].name, least[i] * 1e3, least[0] * 1e3);
 }
 
 int

@@ -88,11 +88,13 @@ class PgBouncer:
         return connection
 
     def tell(self, command):
-        """A command of its console: RELOAD, PAUSE, RESUME, RECONNECT."""
+        """A command of its console: RELOAD, PAUSE, RESUME, RECONNECT, SHOW. Rows of a SHOW, each a dictionary."""
         console = self.connect("pgbouncer")
         try:
             with console.cursor() as cursor:
                 cursor.execute(command)
+                names = [column.name for column in cursor.description or ()]
+                return [dict(zip(names, row)) for row in cursor.fetchall()] if names else []
         finally:
             console.close()
 

@@ -234,6 +234,7 @@ class Page:
         return self.driver.execute_script(text, *words)
 
     def wait(self, condition, what="condition"):
+        """`what` may be a function: what there is instead is looked at when it has not come."""
         def tried():
             try:
                 return condition()
@@ -243,14 +244,20 @@ class Page:
                 if "null" in str(error) or "undefined" in str(error):
                     return None
                 raise
+            except WebDriverException as error:
+                if "does not belong to the document" in str(error) or "execution context" in str(error):
+                    return None
+                raise
         try:
-            return wait_for(tried, PATIENCE, what, LOOK)
+            return wait_for(tried, PATIENCE, "condition" if callable(what) else what, LOOK)
         except AssertionError as error:
-            raise AssertionError(f"{error}; at {self.path} with: {self._glance()}") from None
+            told = f" ({self._glance(what)})" if callable(what) else ""
+            raise AssertionError(f"{error}{told}; at {self.path} with: {self._glance(self.text)[:1500]}") from None
 
-    def _glance(self):
+    @staticmethod
+    def _glance(look):
         try:
-            return self.text()[:1500]
+            return look()
         except WebDriverException as error:
             return str(error)
 
@@ -312,20 +319,32 @@ class Page:
 
     def fill(self, label, text):
         """Puts a text into a field in place of what is there, as by pasting."""
-        field = self.find("field", label)
-        self.replace(field, text)
-        return field
+        return self.replace(lambda: self.script(FIND, "field", label), text, f"field {label!r}")
 
-    def replace(self, field, text):
-        def focused():
-            self.script("arguments[0].scrollIntoView({ block: 'center' }); arguments[0].focus();", field)
-            return self.script("return document.activeElement === arguments[0];", field)
-        self.wait(focused, "focus")
-        self.keys(Keys.CONTROL, "a")
-        if text:
-            self.insert(text)
-        else:
-            self.keys(Keys.DELETE)
+    def replace(self, field, text, what="the field"):
+        """`field` is an element, or what finds it: a view that is drawn anew has another. Returns the one that has the text."""
+        find = field if callable(field) else lambda: field
+        active = "return document.activeElement === arguments[0] ? arguments[0] : null;"
+
+        def replaced():
+            found = find()
+            if found is None:
+                return None
+            self.script("arguments[0].scrollIntoView({ block: 'center' }); arguments[0].focus();", found)
+            if not self.script(active, found):
+                return None
+            self.keys(Keys.CONTROL, "a")
+            if text:
+                self.insert(text)
+            else:
+                self.keys(Keys.DELETE)
+            return self.script(active, find())
+        return self.wait(replaced, f"{what} with the focus")
+
+    def hold_undo(self):
+        """Waits for the word of a deletion, and stops its time, as with the pointer on it."""
+        self.find("control", "Undo")
+        self.script("document.querySelectorAll('.toast').forEach((one) => one.dispatchEvent(new MouseEvent('mouseenter')));")
 
     def insert(self, text):
         """Types where the focus is, all at once."""
@@ -362,7 +381,7 @@ class Page:
                 .replace(/\\s+/g, " ").trim();""")
 
     def wait_focus(self, name):
-        self.wait(lambda: name in self.focus(), f"focus on {name!r}, not {self.focus()!r}")
+        self.wait(lambda: name in self.focus(), lambda: f"focus on {name!r}, not {self.focus()!r}")
 
     # What it asked the server
 

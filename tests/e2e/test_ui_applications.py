@@ -370,6 +370,7 @@ def test_delete_with_undo(page, stack, user):
         page.sign_in(user, place)
         page.wait(lambda: seen(page) == ["Acme"], "the application")
         page.click("Delete Engineer at Acme")
+        page.hold_undo()
         page.wait(lambda: seen(page) == [], "it is gone at once")
         page.click("Undo")
         page.wait(lambda: seen(page) == ["Acme"], "it is back")

@@ -10,7 +10,7 @@ from selenium.webdriver.common.keys import Keys
 from browser import Chromium
 from stack import PASSWORD, Stack, connect, wait_for
 
-OPTIONS = {"login_attempts": 3, "login_window": 8}
+OPTIONS = {"login_attempts": 3, "login_window": 15}
 CONTENT = "SELECT content FROM documents WHERE application_id = %s"
 LOST = (r"terminating connection", r"closed the connection", r"connection to server", r"not currently accepting",
         r"connection", r"57P0")
@@ -68,7 +68,7 @@ def area(page):
 
 
 def state(page, text):
-    page.wait(lambda: page.texts(".save-state") == [text], f"{text} and not {page.texts('.save-state')}")
+    page.wait(lambda: page.texts(".save-state") == [text], lambda: f"{text} and not {page.texts('.save-state')}")
 
 
 # ---- 429 ----
@@ -98,8 +98,12 @@ def test_a_client_over_its_rate_gets_everything_a_little_later():
             page.open("/sign-in")
             page.fill("Email", user.email)
             page.fill("Password", PASSWORD)
+            page.script("""window.said = [];
+                const place = document.getElementById("toasts");
+                new MutationObserver(() => window.said.push(place.innerText)).observe(place, { childList: true });""")
             page.keys(Keys.ENTER)
-            page.sees("Too many requests: trying again in")
+            told = "return window.said.some((text) => text.includes('Too many requests: trying again in'));"
+            page.wait(lambda: page.script(told), "a word about it, which may have gone again")
             page.wait(lambda: page.texts(".card strong") == ["Acme"], "the board")
             page.wait(lambda: page.texts(".column .count") == ["1", "0", "0", "0"], "all columns")
             assert {line["status"] for line in limited.access_log() if "applications" in line["uri"]} >= {200, 429}
@@ -234,9 +238,18 @@ def test_motion_can_be_turned_off(page, user):
     page.media()
 
 
+# Whether anything that can be seen has this in its name, as Page.focus() tells it.
+NAMED = """
+return [...document.querySelectorAll("a[href], button, input, textarea, select, summary, [tabindex]")].some((node) =>
+    node.checkVisibility() && (node.getAttribute("aria-label") || node.labels?.[0]?.textContent || node.innerText || node.tagName)
+        .replace(/\\s+/g, " ").trim().includes(arguments[0]));
+"""
+
+
 def tab_to(page, name, limit=60):
     """Presses Tab until a control has the focus; each stop on the way is seen to have it."""
     stops = []
+    page.wait(lambda: page.script(NAMED, name), f"{name!r} to go to")
     for _ in range(limit):
         page.keys(Keys.TAB)
         stops.append(page.focus())
@@ -300,6 +313,7 @@ def test_a_day_by_the_keyboard_alone(page, stack, user):
     tab_to(page, "Delete Engineer at Acme")
     page.keys(Keys.ENTER)
     page.sees("is deleted.")
+    page.hold_undo()
     page.wait(lambda: page.focus() != "", "the focus is somewhere")
     tab_to(page, "Undo")
     page.keys(Keys.ENTER)

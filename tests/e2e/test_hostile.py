@@ -9,6 +9,7 @@ What nginx 1.22 (Debian 12) and 1.26 (Debian 13) do differently has both statuse
 import http.client
 import io
 import json
+import re
 import socket
 import ssl
 import struct
@@ -461,3 +462,6 @@ def test_streams_that_are_reset_at_once(stack, owner):
     owner.get("/me").ok()
     connection.close()
     owner.get("/me").ok()
+    busy = r"^jobforge_workers_busy\{[^}]*\} (\d+)$"
+    wait_for(lambda: sum(map(int, re.findall(busy, stack.root.get("/metrics").body.decode(), re.M))) == 1, 10,
+             "only the one that tells is busy")

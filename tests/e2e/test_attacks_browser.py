@@ -161,6 +161,13 @@ def await_request(stack, attack):
     """Until a worker has had it. While a page of elsewhere is open nothing else sends any."""
     def count():
         return stack.log().count('"event":"request"')
+
+    def quiet():
+        """Nothing of the attack before comes any more."""
+        before = count()
+        time.sleep(0.2)
+        return count() == before
+    wait_for(quiet, PATIENCE, "the end of the attack before")
     before = count()
     told = attack()
     wait_for(lambda: count() > before, PATIENCE, "a request of it")

@@ -116,6 +116,16 @@ BEGIN
 			NULL; -- a document out of order: what it did is undone, in the counts as well
 		END;
 	END LOOP;
+	-- One of each, whatever chance has left.
+	WITH a AS (
+		INSERT INTO public.applications (name, company_name, role_title, job_description)
+		VALUES ('last', 'c', 'r', repeat('word ', 10)) RETURNING id)
+	INSERT INTO public.documents (application_id, document_type, content)
+	SELECT a.id, 'research_report', repeat('text ', 3) FROM a;
+	INSERT INTO public.document_embeddings (document_id, embedding)
+	SELECT d.id, array_fill(0.5, ARRAY[1536])::public.vector
+	FROM public.documents AS d JOIN public.applications AS a ON a.id = d.application_id AND a.name = 'last';
+	INSERT INTO public.user_resumes (name, content) VALUES ('last', repeat('resume ', 20));
 END
 $$;
 RESET SESSION AUTHORIZATION;

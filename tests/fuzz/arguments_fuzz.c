@@ -210,6 +210,19 @@ check_body(struct call *call)
 	HOLDS(call_bind(call, params) <= DB_MAX_PARAMS);
 }
 
+/* The tags of If-Match, which are bound beside them. */
+static void
+check_tags(struct call *call)
+{
+	const char *array;
+	char *text;
+
+	if (call_if_match(call, &array) != 0 || array == NULL || strcmp(array, "{*}") == 0)
+		return;
+	while (next_element(&array, &text))
+		HOLDS(text != NULL && utf8_valid(text, strlen(text)));
+}
+
 /* ---- the call ---- */
 
 static const char *
@@ -268,6 +281,7 @@ check_call(const struct endpoint *endpoint, struct request *request)
 	if (status == 0) {
 		check_query(&first);
 		check_body(&first);
+		check_tags(&first);
 	}
 	HOLDS(status == 0 || status == 400 || status == 404 || status == 413 || status == 415 || status == 422);
 	HOLDS(status != 422 || first.faults.count > 0);

@@ -559,6 +559,8 @@ class Stack:
         def connected():
             if self.nginx.poll() is not None:
                 return True
+            if not children(self.nginx.pid):
+                return False  # it has not bound yet: who answers there is another
             try:
                 socket.create_connection(("127.0.0.1", self.https_port), 1).close()
                 socket.create_connection(("127.0.0.1", self.http_port), 1).close()

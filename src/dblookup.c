@@ -49,6 +49,8 @@ work(int output, const void *argument)
 		apart_say(output, gai_strerror(error), strlen(gai_strerror(error)));
 	for (const struct addrinfo *one = found; one != NULL && count < DBLOOKUP_MOST; one = one->ai_next, count++)
 		say_address(output, one);
+	if (found != NULL)
+		freeaddrinfo(found);
 }
 
 /* ---- in the caller's ---- */

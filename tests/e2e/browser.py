@@ -170,7 +170,7 @@ class Page:
     def offline(self, away=True):
         self._network(offline=away)
         if away:
-            self.expect("ERR_INTERNET_DISCONNECTED")
+            self.expect("ERR_INTERNET_DISCONNECTED", "ERR_FAILED")  # the other is of a request that was under way
 
     def slow(self, latency):
         """Every answer comes so many milliseconds later."""

@@ -92,7 +92,7 @@ compute_on(int output, const void *argument)
 static void
 list_descriptors(int output, const void *argument)
 {
-	char line[32];
+	char line[32] = "";
 
 	for (int fd = 0; fd < *(const int *)argument; fd++)
 		if (fd != output && fcntl(fd, F_GETFD) >= 0)
@@ -156,7 +156,7 @@ test_what_it_has(struct buffer *out)
 	has_said(out, "0 1 2 ");
 	for (size_t i = 0; i < COUNT_OF(more); i++)
 		close(more[i]);
-	memcpy(key, "key", 3);
+	memset(key, 'k', 3);
 	ok(run(out, read_key, key) && out->len == 3 && memcmp(out->data, "\0\0", 3) == 0, "of keys none");
 	crypto_keys_free(key, 3);
 }

@@ -100,7 +100,7 @@ open_datagram(void)
 static void
 open_listener(void)
 {
-	listen(-1, 1);
+	listen(-1, 1); /* NOLINT(clang-analyzer-unix.StdCLibraryFunctions): it is refused before that is looked at */
 }
 
 static void
@@ -323,16 +323,18 @@ block_refusals_and_run(void)
 	run_program();
 }
 
+static void *volatile mapped;
+
 static void
 map_code(void)
 {
-	(void)mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mapped = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 static void
 map_writable_code(void)
 {
-	(void)mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE, STDIN_FILENO, 0);
+	mapped = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE, STDIN_FILENO, 0);
 }
 
 static void

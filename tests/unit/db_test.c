@@ -134,6 +134,23 @@ test_a_wrong_table(const char *conninfo)
 	db_free(NULL);
 }
 
+/* A host that has no address, or not in time. The first name has a part that is too long for the DNS: nobody is asked for it. */
+static void
+test_hosts_that_are_not_found(void)
+{
+	char conninfo[128] = "host=", name[71] = { 0 };
+	struct db *db = open_db(strcat(conninfo, memset(name, 'a', 70)), tables);
+
+	is_int(db_ready(db), -1, "a host that has no address");
+	ok(strncmp(db_problem(db), "database: host aaa", 18) == 0 && strchr(db_problem(db) + 18, ':') != NULL, "what is said of it: %s",
+	    db_problem(db));
+	db_free(db);
+	db = db_new(&(struct db_settings){ .conninfo = "host=localhost", .connect_timeout = 0, .tables = tables });
+	is_int(db_ready(db), -1, "a host that is not found in time");
+	is_string(db_problem(db), "database: host localhost: the name service did not answer in time", "what is said of that");
+	db_free(db);
+}
+
 int
 main(void)
 {
@@ -153,6 +170,7 @@ main(void)
 	test_too_many_statements(db, arena);
 	test_too_many_beside_others(db, arena);
 	test_a_wrong_table(conninfo);
+	test_hosts_that_are_not_found();
 	arena_free(arena);
 	db_free(db);
 	return done();

@@ -113,6 +113,7 @@ def test_similar_documents_stand_beside_one_that_has_an_embedding(page, user, ap
     page.sees("Similar documents", "Research, Manager at Bolt", "95 % alike")
     page.click("Research, Manager at Bolt")
     page.at(f"/applications/{other['id']}/research_report", "Manager Bolt")
+    page.sees(f"Research, {application['role_title']} at {application['company_name']}")
     page.open(f"/applications/{application['id']}/optimized_resume")
     page.sees("Similar documents are shown here once this one has an embedding.")
     assert len(page.requests("POST", "/api/v1/documents/similar")) == 2, "nothing is asked that can have no answer"

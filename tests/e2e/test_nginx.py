@@ -228,6 +228,7 @@ def test_no_worker_is_503_within_5_seconds():
 
 def test_workers_that_hang_are_504_within_5_seconds():
     with Stack(api_workers=1, auth_workers=1) as stack:
+        stack.allow_errors("overload")  # should the worker see the request before the end of its connection
         user = stack.user()
         workers = stack.workers()
         for pid in workers:

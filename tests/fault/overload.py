@@ -144,23 +144,33 @@ def memory(pids):
     return total / 1024
 
 
-def slow_clients(stack, user, clients, rounds, seconds):
-    calm, crowded, figures, sizes = [], [], {}, []
+def slow_clients(stack, user, clients, rounds, seconds, elsewhere=None):
+    """
+    Honest requests in calm and beside slow clients, by turns. The crowd is played on the same processors, which alone holds others
+    up: with another service `elsewhere` it goes there too, by turns, and that is what `ratio` compares with.
+    """
+    runs, figures, sizes = {"calm": [], "elsewhere": [], "crowded": []}, {}, []
     honest(stack, user, 2)
     for number in range(rounds):
-        calm.append(honest(stack, user, seconds, number))
-        with crowd(stack, clients, figures):
-            crowded.append(honest(stack, user, seconds, number))
-            sizes.append(memory(children(stack.nginx.pid)))
-        time.sleep(1)
-    p99 = [statistics.median(run["p99"] for run in runs) for runs in (calm, crowded)]
-    p50 = [statistics.median(run["p50"] for run in runs) for runs in (calm, crowded)]
+        runs["calm"].append(honest(stack, user, seconds, number))
+        for name, target in (("elsewhere", elsewhere), ("crowded", stack)):
+            if target:
+                with crowd(target, clients, figures if target is stack else {}):
+                    runs[name].append(honest(stack, user, seconds, number))
+                    if target is stack:
+                        sizes.append(memory(children(stack.nginx.pid)))
+                time.sleep(1)
+    runs = {name: taken for name, taken in runs.items() if taken}
+    p50, p99 = ({name: statistics.median(run[key] for run in taken) for name, taken in runs.items()} for key in ("p50", "p99"))
     print(f"slow clients: {clients}, every tenth by TLS; " + ", ".join(f"{key} {figures[key]}" for key in sorted(figures)))
-    print(f"  honest requests: {sum(run['requests'] for run in calm)} without and {sum(run['requests'] for run in crowded)} with"
-          f" them; median {p50[0]:.2f} -> {p50[1]:.2f} ms, p99 {p99[0]:.2f} -> {p99[1]:.2f} ms (x {p99[1] / p99[0]:.2f});"
-          f" nginx {max(sizes):.0f} MiB", flush=True)
-    return {"calm": calm, "crowded": crowded, "ratio": p99[1] / p99[0], "figures": figures,
-            "wrong": sum(run["wrong"] for run in calm + crowded)}
+    for name, taken in runs.items():
+        print(f"  {name}: {sum(run['requests'] for run in taken)} honest requests; median {p50[name]:.2f} ms, p99 {p99[name]:.2f} ms"
+              f" ({min(run['p99'] for run in taken):.2f} .. {max(run['p99'] for run in taken):.2f}),"
+              f" x {p99[name] / p99['calm']:.2f} of that in calm")
+    ratio = p99["crowded"] / p99["elsewhere" if elsewhere else "calm"]
+    print(f"  beside slow clients here x {ratio:.2f} of that " + ("beside them elsewhere" if elsewhere else "in calm")
+          + f"; nginx {max(sizes):.0f} MiB", flush=True)
+    return {"runs": runs, "ratio": ratio, "figures": figures, "wrong": sum(run["wrong"] for taken in runs.values() for run in taken)}
 
 
 # ---- more than can be answered ----
@@ -359,7 +369,9 @@ def campaign(options):
         for number in range(50):
             user.create(f"Company {number}")
         if "slow" in parts:
-            result = slow_clients(stack, user, options.clients, options.rounds, options.seconds)
+            with Crowded(options.clients) as elsewhere:
+                elsewhere.allow_errors("")
+                result = slow_clients(stack, user, options.clients, options.rounds, options.seconds, elsewhere)
             if result["ratio"] > 2 or result["wrong"]:
                 wrong.append(f"slow clients: p99 x {result['ratio']:.2f}, {result['wrong']} wrong answers")
         if "reset" in parts:

@@ -55,11 +55,12 @@ const struct db_statement me_statements[] = {
 	/*
 	 * Guessing the password with a stolen access token is counted as guessing at the login is, but apart from it, by the user's id:
 	 * the address may be changed by whoever has the token, and guesses of strangers at the login must not keep the user
-	 * from changing the password.
+	 * from changing the password. The key is longer than the 255 characters of an address that a login takes.
 	 */
 	[ATTEMPT] = { "me_attempt",
-	    "SELECT u.password_hash, l.retry_after, u.id::text AS key FROM public.users u,"
-	    " LATERAL jobforge.login_begin(u.id::text, $1::text::int, $2::text::int) l",
+	    "SELECT u.password_hash, l.retry_after, k.key FROM public.users u,"
+	    " LATERAL (SELECT pg_catalog.repeat(' ', 256) || u.id::text AS key) k,"
+	    " LATERAL jobforge.login_begin(k.key, $1::text::int, $2::text::int) l",
 	    2 },
 	[SUCCEEDED] = { "me_attempt_succeeded", "SELECT jobforge.login_succeeded($1)", 1 },
 	[CHANGE_PASSWORD] = { "me_change_password",

@@ -44,7 +44,7 @@ static const struct problem_kind kinds[PROBLEM_COUNT] = {
 	[PROBLEM_MISDIRECTED] = { 421, "misdirected", "Misdirected request", "The web server sent this to the wrong pool." },
 	[PROBLEM_VALIDATION] = { 422, "validation", "Not valid", "Some fields are not valid; errors lists each." },
 	[PROBLEM_TOO_MANY_ATTEMPTS] = { 429, "too-many-attempts", "Too many attempts",
-	    "Too many failed attempts for this email. Try again later." },
+	    "Too many failed attempts. Try again later." },
 	[PROBLEM_INTERNAL] = { 500, "internal", "Internal error", "Something went wrong here; the log has the details." },
 	[PROBLEM_UNAVAILABLE] = { 503, "unavailable", "Not available",
 	    "The database does not answer. Nothing has changed; try again." },

@@ -19,7 +19,7 @@ struct token_cache {
 struct token_cache *
 token_cache_new(void)
 {
-	return crypto_keys_new(sizeof(struct token_cache)); /* a process for a text that may be hostile has none of it */
+	return crypto_keys_new(sizeof(struct token_cache)); /* a process for a text that may be hostile has none of them */
 }
 
 void

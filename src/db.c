@@ -102,9 +102,9 @@ has_turned(const struct db *db)
 }
 
 static int
-connect_anew(struct db *db)
+connect_anew(struct db *db, bool brief)
 {
-	PGconn *conn = dbconnect_open(&db->connect);
+	PGconn *conn = dbconnect_open(&db->connect, brief);
 
 	if (conn == NULL)
 		return -1;
@@ -170,11 +170,12 @@ is_old(const struct db *db)
 	return db->settings.connection_lifetime > 0 && db->first == NULL && clock_us() > db->renew_at;
 }
 
-/* The old one is good as long as there is no other: what keeps new ones from being made is no reason to stop. */
+/* The old one is good as long as there is no other: what keeps new ones from being made is no reason to stop, nor to be late with the
+ * request that it may be for. */
 static void
 renew(struct db *db)
 {
-	if (connect_anew(db) == 0) {
+	if (connect_anew(db, true) == 0) {
 		meter_disconnect(db->settings.meter, DISCONNECT_OLD);
 		return;
 	}
@@ -203,7 +204,7 @@ db_ready(struct db *db)
 	}
 	if (failing && clock_us() < db->retry_at)
 		return -1;
-	if (connect_anew(db) != 0) {
+	if (connect_anew(db, false) != 0) {
 		note_failure(db);
 		return -1;
 	}

@@ -68,13 +68,41 @@ struct target {
 	char port[MAX_HOST];
 };
 
-static const char *
-part_of(const PQconninfoOption *parts, const char *keyword)
+/* What a connection string says, and what is so without it: by the environment, by a service that it names, or ever. */
+struct parts {
+	PQconninfoOption *given;
+	PQconninfoOption *fallbacks;
+};
+
+static struct parts
+read_parts(const char *conninfo)
 {
-	for (const PQconninfoOption *part = parts; part != NULL && part->keyword != NULL; part++)
-		if (strcmp(part->keyword, keyword) == 0 && part->val != NULL)
-			return part->val;
+	return (struct parts){ PQconninfoParse(conninfo, NULL), PQconndefaults() };
+}
+
+static void
+free_parts(const struct parts *parts)
+{
+	PQconninfoFree(parts->given);
+	PQconninfoFree(parts->fallbacks);
+}
+
+static const char *
+value_of(const PQconninfoOption *options, const char *keyword)
+{
+	for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++)
+		if (strcmp(option->keyword, keyword) == 0 && option->val != NULL)
+			return option->val;
 	return "";
+}
+
+/* Of a service that the string itself names libpq alone knows what it says. */
+static const char *
+part_of(const struct parts *parts, const char *keyword)
+{
+	const char *value = value_of(parts->given, keyword);
+	bool own_service = *value_of(parts->given, "service") != '\0';
+	return *value != '\0' || own_service ? value : value_of(parts->fallbacks, keyword);
 }
 
 /*
@@ -82,7 +110,7 @@ part_of(const PQconninfoOption *parts, const char *keyword)
  * limit for each when it is not to block, and a machine that does not answer would keep it from those after it.
  */
 static int
-choose_host(struct target *target, const PQconninfoOption *parts, int number)
+choose_host(struct target *target, const struct parts *parts, int number)
 {
 	const char *names = part_of(parts, "host"), *addresses = part_of(parts, "hostaddr"), *ports = part_of(parts, "port");
 	int count = conninfo_count(addresses[0] == '\0' ? names : addresses);
@@ -123,7 +151,7 @@ look_up(struct dbconnect *to, struct target *target, const char *host)
 
 /* Chooses the host, and looks it up if that takes a name service. */
 static int
-find_host(struct dbconnect *to, struct target *target, const PQconninfoOption *parts)
+find_host(struct dbconnect *to, struct target *target, const struct parts *parts)
 {
 	to->hosts = choose_host(target, parts, to->host);
 	const char *host = target->host[0] != '\0' ? target->host : part_of(parts, "host");
@@ -142,13 +170,13 @@ start_connection(struct dbconnect *to)
 		"port", NULL };
 	const char *values[] = { "jobforged", settings->conninfo, "UTF8", target.options, target.host, target.hostaddr,
 		target.port, NULL }; /* an empty one changes nothing */
-	PQconninfoOption *parts = PQconninfoParse(settings->conninfo, NULL);
+	struct parts parts = read_parts(settings->conninfo);
 
-	int status = find_host(to, &target, parts);
+	int status = find_host(to, &target, &parts);
 	/* The session begins with its time limit: set later, it would be the state of whatever session a pooler has lent. */
-	snprintf(target.options, sizeof(target.options), "%s -c statement_timeout=%d", part_of(parts, "options"),
+	snprintf(target.options, sizeof(target.options), "%s -c statement_timeout=%d", part_of(&parts, "options"),
 	    settings->statement_timeout);
-	PQconninfoFree(parts);
+	free_parts(&parts);
 	if (status != 0)
 		return NULL;
 	PGconn *conn = PQconnectStartParams(names, values, 1);
@@ -239,7 +267,8 @@ send_setup(struct dbconnect *to)
 		return -1;
 	if (for_each_statement(to, send_statement) != 0)
 		return -1;
-	to->deadline = clock_us() + (int64_t)to->settings->statement_timeout * 1000;
+	if (!to->brief)
+		to->deadline = clock_us() + (int64_t)to->settings->statement_timeout * 1000;
 	return dbsocket_flush(to->conn, to->deadline);
 }
 
@@ -250,7 +279,7 @@ setup_result(struct dbconnect *to, const char *what)
 	PGresult *result;
 
 	if (dbsocket_next(to->conn, to->deadline, &result) != 0 || result == NULL) {
-		set_problem(to, what, "the connection was lost");
+		set_problem(to, what, clock_us() < to->deadline ? "the connection was lost" : "no answer in time");
 		return NULL;
 	}
 	ExecStatusType status = PQresultStatus(result);
@@ -364,9 +393,10 @@ open_session(struct dbconnect *to)
 }
 
 PGconn *
-dbconnect_open(struct dbconnect *to)
+dbconnect_open(struct dbconnect *to, bool brief)
 {
 	to->conn = NULL;
+	to->brief = brief;
 	to->schema_differs = false;
 	set_problem(to, "database", "the connection was lost while it was set up");
 	if (open_session(to) == 0)
@@ -391,15 +421,11 @@ bool
 dbconnect_is_remote(const char *conninfo)
 {
 	static const char *const telling[] = { "hostaddr", "host", "service" };
-	PQconninfoOption *given = PQconninfoParse(conninfo, NULL);
-	PQconninfoOption *fallbacks = PQconndefaults(); /* of the environment */
-	bool remote = given == NULL || fallbacks == NULL;
+	struct parts parts = read_parts(conninfo);
+	bool remote = parts.given == NULL || parts.fallbacks == NULL;
 
-	for (size_t i = 0; i < COUNT_OF(telling); i++) {
-		const char *value = part_of(given, telling[i]);
-		remote = remote || names_remote(*value != '\0' ? value : part_of(fallbacks, telling[i]));
-	}
-	PQconninfoFree(given);
-	PQconninfoFree(fallbacks);
+	for (size_t i = 0; i < COUNT_OF(telling); i++)
+		remote = remote || names_remote(part_of(&parts, telling[i]));
+	free_parts(&parts);
 	return remote;
 }

@@ -20,15 +20,17 @@ struct dbconnect {
 	int hosts;                             /* how many there are, as far as is known */
 	bool schema_differs;                   /* the last failure: a schema that this program was not built for */
 	char problem[512];                     /* why, as a sentence for the operator */
+	bool brief;                            /* all of it within connect_timeout */
 	PGconn *conn;                          /* while it is made, */
 	int64_t deadline;                      /* and until when; microseconds, monotonic */
 };
 
 /*
- * Connects within connect_timeout, all hosts together, and prepares within statement_timeout. Returns a connection in pipeline
- * mode that does not block, the caller's; or NULL with `problem` and `schema_differs`.
+ * Connects within connect_timeout, all hosts together, and prepares within statement_timeout after that, or within what is left if it
+ * is to be `brief`, as for a caller that has another connection. Returns a connection in pipeline mode that does not block, the
+ * caller's; or NULL with `problem` and `schema_differs`.
  */
-PGconn *dbconnect_open(struct dbconnect *to) MUST_CHECK;
+PGconn *dbconnect_open(struct dbconnect *to, bool brief) MUST_CHECK;
 
 /* Begins with the next host the next time. */
 void dbconnect_turn(struct dbconnect *to);

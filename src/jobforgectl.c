@@ -1,5 +1,6 @@
 /* The operator's tool: the list of its commands, and the one way in which each is called. See jobforgectl(8). */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "conf.h"
@@ -191,6 +192,8 @@ int
 main(int argc, char *argv[])
 {
 	struct request request = { .ctl = { .commands = commands, .global_options = global_options } };
+
+	signal(SIGCHLD, SIG_DFL); /* ignored, as whoever starts this may leave it, no process could be waited for */
 	int status = argc == 0 ? CTL_USAGE : parse(&request, argv);
 	if (status == CTL_OK)
 		status = run(&request);

@@ -1,4 +1,5 @@
 /* jobforged(8): the server. What the command line says, and then the master. */
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -120,6 +121,7 @@ main(int argc, char *argv[])
 {
 	char *arguments[MAX_ARGUMENTS + 1];
 
+	signal(SIGCHLD, SIG_DFL); /* ignored, as whoever starts this may leave it, no process could be waited for */
 	if (argc > MAX_ARGUMENTS) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;

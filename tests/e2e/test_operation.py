@@ -193,6 +193,26 @@ def test_a_connection_stays_when_no_other_can_be_made():
         assert len(said) <= 3 and {line["level"] for line in said} == {"warning"}, said
 
 
+@pytest.mark.skipif(POOLED, reason="a pooler keeps connections for as long as it likes")
+def test_no_request_waits_long_for_a_connection_that_is_not_needed():
+    """The other connection is set up while a request waits: half a second of it, not until the server gives up its lock's wait."""
+    with Stack(api_workers=1, auth_workers=1, bulk_workers=1, connection_lifetime=1, connect_timeout=500,
+               statement_timeout=4500) as stack:
+        user = stack.user()
+        blocker = connect(stack.name)
+        blocker.autocommit = False
+        try:
+            blocker.cursor().execute("LOCK TABLE jobforge.schema_migrations IN ACCESS EXCLUSIVE MODE")
+            with load(user) as wrong:
+                wait_for(lambda: stack.logged("database", "the connection stays after its lifetime"), 20, "an attempt to make another")
+        finally:
+            blocker.rollback()
+            blocker.close()
+        assert not wrong, wrong[:3]
+        said = stack.logged("database", "stays after its lifetime")
+        assert not any("lock timeout" in line["message"] for line in said), said
+
+
 # --- Schema ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("statement, version", [
@@ -224,6 +244,13 @@ def test_another_schema_is_not_ready_and_refused(statement, version):
 def test_check_is_good(stack):
     status, text = stack.check()
     assert (status, text.count("\n")) == (0, 1), text
+
+
+def test_check_finds_the_host_though_its_caller_ignores_its_children(stack):
+    result = subprocess.run(["env", "--ignore-signal=CHLD", os.path.join(stack.build, "jobforged"), "-t", "--config",
+                             stack.path("jobforged.conf"), "--database=host=localhost port=1 dbname=x"],
+                            env=child_environment(), stderr=subprocess.PIPE, text=True, timeout=60)
+    assert result.returncode != 0 and "refused" in result.stderr, result
 
 
 @pytest.mark.parametrize("flags, word", [

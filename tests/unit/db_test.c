@@ -149,6 +149,12 @@ test_hosts_that_are_not_found(void)
 	is_int(db_ready(db), -1, "a host that is not found in time");
 	is_string(db_problem(db), "database: host localhost: the name service did not answer in time", "what is said of that");
 	db_free(db);
+	setenv("PGHOST", "localhost", 1);
+	db = db_new(&(struct db_settings){ .conninfo = "dbname=x", .connect_timeout = 0, .tables = tables });
+	is_int(db_ready(db), -1, "a host of the environment that is not found in time");
+	is_string(db_problem(db), "database: host localhost: the name service did not answer in time", "what is said of that one");
+	db_free(db);
+	unsetenv("PGHOST");
 }
 
 int

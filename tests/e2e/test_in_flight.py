@@ -175,8 +175,9 @@ def test_requests_go_to_idle_workers():
                                  stack.name)[0][0]
 
             def later(number):
-                """One after another: of connections that come at the same moment one worker may take two."""
+                """One after another, and not within 50 ms: of connections that come so soon one worker may take two."""
                 wait_for(lambda: waiting() == number, 10, "those before wait")
+                time.sleep(0.3)
                 return user.get("/resumes")
             with asked([lambda number=number: later(number) for number in range(3)]) as answers:
                 wait_for(lambda: waiting() == 3, 10, "a read that waits in each of three workers")

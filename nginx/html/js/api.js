@@ -7,9 +7,13 @@ const PATIENCE = 4; // times that a request is sent again
 const TIME = 30_000; // ms for an answer
 const LONGEST_WAIT = 20; // seconds; who is told to come back later than that is told so
 
-let session = { token: async () => null, renew: async () => {} };
+const never = new AbortController().signal;
+let session = { token: async () => null, renew: async () => {}, over: () => never };
 
-/** Says where access tokens come from: token() gives one, renew(used) gets another than `used`. */
+/**
+ * Says where access tokens come from: token() gives one, renew(used) gets another than `used`, over() is a signal that ends with
+ * the session of now, with a Problem.
+ */
 export function useSession(source) {
 	session = source;
 }
@@ -98,16 +102,23 @@ function pause(problem, tries, repeatable) {
  * Sends a request and returns { status, data, etag, type }.
  * Options: body (an object, or with `type` what is sent as it is), accept, etag (If-Match), absent (only when there is none
  * yet), key (Idempotency-Key: safe to send twice), signal, anonymous, once (never sent again), ms (time for the answer).
+ * It is of who is signed in when it is called: nothing is sent for, and nothing shown to, who has signed out since.
  */
 export async function request(method, path, options = {}) {
 	const repeatable = method === "GET" || options.key !== undefined;
+	const over = options.anonymous ? never : session.over();
+	const ends = options.signal ? AbortSignal.any([options.signal, over]) : over;
 	let renewed = false;
 	for (let tries = 0; ;) {
 		const token = options.anonymous ? null : await session.token();
+		over.throwIfAborted();
 		try {
-			return await attempt(method, path, options, token);
+			const answer = await attempt(method, path, options, token);
+			if (method === "GET") over.throwIfAborted(); // what was changed is changed
+			return answer;
 		} catch (problem) {
 			if (!(problem instanceof Problem)) throw problem;
+			if (over.aborted) throw problem.status === 401 ? over.reason : problem;
 			if (problem.status === 401 && !options.anonymous && !renewed) {
 				renewed = true;
 				await session.renew(token);
@@ -117,7 +128,7 @@ export async function request(method, path, options = {}) {
 			if (seconds === null) throw problem;
 			tries++;
 			traffic.dispatchEvent(new CustomEvent("wait", { detail: { seconds, problem } }));
-			await sleep(seconds * 1000, options.signal);
+			await sleep(seconds * 1000, ends);
 		}
 	}
 }

@@ -1,9 +1,9 @@
 // What was typed and not sent yet, by the names of forms: kept in this browser, apart for each user, until it is sent or
 // given up. What was sent and has not arrived is the outbox's.
 
-import { currentUser } from "./session.js";
+import { ownerId } from "./session.js";
 
-const placeOf = (name) => `jobforge-draft:${currentUser()?.id}:${name}`;
+const placeOf = (name) => `jobforge-draft:${ownerId()}:${name}`;
 
 /** What is kept under a name, or null. */
 export function readDraft(name) {

@@ -9,7 +9,7 @@
 
 import { get, newKey, patch, post, request } from "./api.js";
 import { sleep } from "./dom.js";
-import { currentUser } from "./session.js";
+import { currentUser, ownerId } from "./session.js";
 
 const PREFIX = "jobforge-outbox:";
 const PASSING = 100; // ms that what is stored may take from one tab to another
@@ -23,7 +23,7 @@ export const outbox = new EventTarget();
 const changed = () => outbox.dispatchEvent(new Event("change"));
 
 /** Where an entry is: each has an item of its own, or tabs that write at once would undo what the other did. */
-const place = (key) => `${PREFIX}${currentUser()?.id}:${key}`;
+const place = (key) => `${PREFIX}${ownerId()}:${key}`;
 
 function read(name) {
 	try {

@@ -1,7 +1,8 @@
 // Who is signed in. The access token lives in this module alone; the refresh token is a cookie that scripts cannot read.
-// Of several tabs one refreshes at a time and gives the others what it got.
+// Of several tabs one refreshes at a time and gives the others what it got. A page is the page of one user: when another signs
+// in, it gives way to a new one, so that nothing that was begun for the one is done for the other.
 
-import { post, useSession } from "./api.js";
+import { Problem, post, useSession } from "./api.js";
 
 // Which token is the newest, by a name that says nothing of it; none: asking for one is not worth the try.
 const SIGNED_IN = "jobforge-signed-in";
@@ -10,6 +11,8 @@ const PASSING = 1000; // ms that a token may take from one tab to another
 
 const channel = new BroadcastChannel("jobforge-session");
 let user = null;
+let owner = null; // the id of the first who was signed in here
+let over = new AbortController(); // of the session: aborted when it ends
 let token = null;
 let expires = 0;
 let turn = null; // the name of the token
@@ -34,6 +37,8 @@ async function locked(run) {
 }
 
 export const currentUser = () => user;
+/** The id of the user whose page this is, also when they have signed out: what they typed here stays theirs. */
+export const ownerId = () => owner;
 export const mayResume = () => localStorage.getItem(SIGNED_IN) !== null;
 
 /** Says how to sign in again when the session has ended: a function that returns when that is done. */
@@ -42,7 +47,12 @@ export function onLost(ask) {
 }
 
 function take(message) {
-	if (user !== null && user.id !== message.user.id) return location.assign("/");
+	if (owner !== null && owner !== message.user.id) {
+		end();
+		return location.assign("/");
+	}
+	owner = message.user.id;
+	if (user === null) over = new AbortController();
 	({ user, token, expires, turn } = message);
 	clearTimeout(timer);
 	timer = setTimeout(() => refresh(token).catch(() => {}), Math.max(expires - Date.now() - MARGIN, 5000));
@@ -61,16 +71,21 @@ function accept(answer) {
 	take(message);
 }
 
-function drop() {
+function end() {
 	user = token = null;
 	clearTimeout(timer);
+	over.abort(new Problem(0, { title: "Signed out", detail: "You are signed out." }));
+}
+
+function drop() {
+	end();
 	localStorage.removeItem(SIGNED_IN);
 	tell("out");
 }
 
 channel.addEventListener("message", ({ data }) => {
 	if (data.session) take(data.session);
-	else if (data.user && user !== null) setUser(data.user, false);
+	else if (data.user) setUser(data.user, false);
 	else if (data.out && user !== null) drop();
 });
 
@@ -84,10 +99,14 @@ const passed = () =>
 /** Gets another token than `used`, unless another tab has got one meanwhile. */
 const refresh = (used) =>
 	locked(async (waited) => {
+		const { signal } = over;
+		signal.throwIfAborted(); // or who has signed out would be asked to sign in again
 		const newer = () => token !== null && token !== used;
 		if (token !== null && !newer() && (waited || localStorage.getItem(SIGNED_IN) !== turn)) await passed();
 		if (newer()) return;
-		accept((await post("/auth/refresh", {}, { anonymous: true })).data);
+		const answer = await post("/auth/refresh", {}, { anonymous: true });
+		signal.throwIfAborted();
+		accept(answer.data);
 	});
 
 async function renew(used) {
@@ -108,6 +127,7 @@ useSession({
 		return token;
 	},
 	renew,
+	over: () => over.signal,
 });
 
 /** Goes on with the session of before; false when there is none any more. */
@@ -122,14 +142,13 @@ export async function resume() {
 	}
 }
 
-export async function signIn(email, password) {
-	accept((await post("/auth/login", { email, password, cookie: true }, { anonymous: true })).data);
+async function enter(path, who) {
+	accept((await post(path, { ...who, cookie: true }, { anonymous: true })).data);
+	if (user === null) await new Promise(() => {}); // it was another's page, and is about to go
 }
 
-export async function signUp(email, password, fullName) {
-	const body = { email, password, full_name: fullName, cookie: true };
-	accept((await post("/auth/register", body, { anonymous: true })).data);
-}
+export const signIn = (email, password) => enter("/auth/login", { email, password });
+export const signUp = (email, password, fullName) => enter("/auth/register", { email, password, full_name: fullName });
 
 export async function signOut() {
 	await post("/auth/logout", {}, { anonymous: true });
@@ -143,6 +162,7 @@ export function ended() {
 }
 
 export function setUser(changed, share = true) {
+	if (user?.id !== changed.id) return; // they have signed out meanwhile
 	user = changed;
 	if (share) channel.postMessage({ user });
 	tell("user");

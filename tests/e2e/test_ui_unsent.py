@@ -203,7 +203,7 @@ def test_who_has_signed_out_is_not_asked_to_sign_in_again_for_what_was_on_its_wa
     assert list(kept(page)) == [f"jobforge-outbox:{user.id}:profile"]
 
 
-@pytest.mark.parametrize("then", ["nobody"])
+@pytest.mark.parametrize("then", ["nobody", "another"])
 def test_a_change_that_fails_when_its_user_has_signed_out_is_kept_for_that_user(page, stack, user, then):
     other = stack.user(full_name="Other Person")
     page.expect(504)
@@ -260,3 +260,63 @@ def test_a_profile_that_another_tab_tells_of_is_not_shown_to_another_user(page, 
         tell(own, "Ada Renamed");""", str(user.id), str(stack.user().id))
     page.wait(lambda: page.script("return (window.heard ?? []).filter((name) => name === 'Ada Renamed').length;") == 2, "both are heard")
     assert page.script("return window.heard;") == ["Ada Renamed", "Ada Renamed"]
+
+
+# ---- A page that is left ----
+
+def test_a_change_to_be_sent_again_is_still_there_after_a_reload(page, stack, user):
+    page.sign_in(user, "/account")
+    page.find("field", "Your name")
+    way(page, "busy")
+    save_name(page, "Typed And Kept")
+    page.sees("trying again in 15 s")
+    page.reload()
+    page.find("field", "Your name")
+    flush(page)
+    wait_for(lambda: profile(stack, user)[0] == "Typed And Kept", 30, "it is sent")
+    assert kept(page) == {}
+
+
+def test_a_creation_to_be_sent_again_is_still_there_after_a_reload_and_is_made_once(page, stack, user):
+    page.sign_in(user, "/new")
+    page.fill("Company", "Acme")
+    page.fill("Role", "Engineer")
+    page.fill("The posting", DESCRIPTION)
+    way(page, "busy")
+    page.click("Add the application")
+    page.sees("trying again in 15 s")
+    page.reload()
+    page.wait(lambda: page.value("Company") == "", "a form for another one")
+    flush(page)
+    wait_for(lambda: companies(stack, user) == ["Acme"], 30, "it is made")
+    flush(page)
+    assert companies(stack, user) == ["Acme"] and kept(page) == {}
+
+
+def test_a_creation_that_is_refused_is_in_its_form_and_nowhere_else(page, stack, user):
+    page.expect(422)
+    page.sign_in(user, "/new")
+    page.fill("Company", "Acme")
+    page.fill("Role", "Engineer")
+    page.fill("The posting", DESCRIPTION)
+    page.script("document.querySelector('form [name=company_name]').value = '\\u0000';")
+    page.click("Add the application")
+    page.wait(lambda: page.queries("[aria-invalid=true]"), "a word about it")
+    assert kept(page) == {} and companies(stack, user) == []
+    page.reload()
+    page.wait(lambda: page.value("Role") == "Engineer", "what was typed")
+
+
+def test_what_waited_before_a_change_that_is_refused_waits_still(page, stack, user):
+    page.expect(422, 409)
+    page.sign_in(user, "/account")
+    page.find("field", "Your name")
+    way(page, "lose")
+    save_name(page, "Ada Changed")
+    page.sees("Not sent yet: Your profile")
+    before = kept(page)
+    way(page, "pass")
+    page.fill("Email", stack.user().email)
+    page.click("Save")
+    page.wait(lambda: page.queries("[aria-invalid=true]"), "a word about it")
+    assert kept(page) == before

@@ -22,6 +22,19 @@ export function keepDraft(name, values) {
 	}
 }
 
+/** Sends what a form has: from there on the outbox keeps it, unless it is refused. */
+export async function sendDraft(name, values, send) {
+	dropDraft(name);
+	try {
+		const answer = await send();
+		dropDraft(name); // what was typed into it meanwhile
+		return answer;
+	} catch (problem) {
+		if (readDraft(name) === null) keepDraft(name, values);
+		throw problem;
+	}
+}
+
 export const dropDraft = (name) => localStorage.removeItem(placeOf(name));
 
 /** Drops all of the user's. */

@@ -1,6 +1,7 @@
-// What could not be sent, or is not to be sent yet, is kept in this browser, apart for each user, and offered again. What is
-// older never takes the place of what is newer, whichever tab either is of: a change is sent by `update`, which waits until
-// the kept one of the same key is answered, and takes out of it what the server has got by the newer one.
+// What could not be sent, or is not to be sent yet, is kept in this browser, apart for each user, and offered again; so is what
+// is on its way, as the page may be left before it is answered. What is older never takes the place of what is newer, whichever
+// tab either is of: a change is sent by `update`, which waits until the kept one of the same key is answered, and takes out of it
+// what the server has got by the newer one.
 //
 // An entry: { key, label, href, method, path, body, type, etag, absent, base, idempotency, due, automatic, at, error }. `due`
 // is the time before which it is not sent, `automatic` that it needs no word of the user, `error` why it cannot be sent as it
@@ -13,7 +14,8 @@ import { currentUser, ownerId } from "./session.js";
 
 const PREFIX = "jobforge-outbox:";
 const PASSING = 100; // ms that what is stored may take from one tab to another
-const claims = new Set();
+const SENDING = 5000; // ms for an answer before other tabs tell of it
+const claims = new Set(); // { key }
 const unstored = new Map(); // where the browser's store is full or closed
 let queued = 0; // changes that are not sent yet because an older one is on its way
 
@@ -69,20 +71,38 @@ export function discard(key) {
 	changed();
 }
 
-/** Creates by POST and returns what was made, or null: it could not be sent now and is kept. */
-export async function create(path, body, label) {
-	const idempotency = newKey();
+/** Runs it when nothing else of this key is under way, in this tab or another. */
+export const inTurn = (key, run) => (navigator.locks ? navigator.locks.request(place(key), run) : run());
+
+/**
+ * Keeps an entry while `run` sends it, and returns what that does, or null: it could not be sent now and stays. When it was
+ * sent or refused, `before`, which was kept under the key, is there again.
+ */
+async function keepWhile(run, entry, before) {
+	const { key } = entry;
+	const free = claim(key);
+	keep({ ...entry, due: Date.now() + SENDING });
+	const kept = find(key);
+	let left = before;
 	try {
-		return (await post(path, body, { key: idempotency })).data;
+		return await run();
 	} catch (problem) {
 		if (!problem.passes) throw problem;
-		keep({ key: `create:${idempotency}`, label, method: "POST", path, body, idempotency, automatic: true });
+		left = { ...kept, due: 0 };
 		return null;
+	} finally {
+		if (isKept(kept)) left === undefined ? discard(key) : keep(left);
+		free();
 	}
 }
 
-/** Runs it when nothing else of this key is under way, in this tab or another. */
-export const inTurn = (key, run) => (navigator.locks ? navigator.locks.request(place(key), run) : run());
+/** Creates by POST and returns what was made, or null: it could not be sent now and is kept. */
+export function create(path, body, label) {
+	const idempotency = newKey();
+	const key = `create:${idempotency}`;
+	const send = async () => (await post(path, body, { key: idempotency })).data;
+	return inTurn(key, () => keepWhile(send, { key, label, method: "POST", path, body, idempotency, automatic: true }));
+}
 
 /**
  * Changes some fields of what is at `path` and returns the answer, or null: it could not be sent now and is kept, together with
@@ -93,27 +113,22 @@ export function update({ key, label, href, path, etag, change, before }) {
 	queued++;
 	return inTurn(key, async () => {
 		queued--;
-		try {
-			const answer = await patch(path, change, { etag });
-			forget(key, Object.keys(change), label);
-			return answer;
-		} catch (problem) {
-			if (!problem.passes) throw problem;
-			const kept = find(key);
-			const body = { ...kept?.body, ...change };
-			keep({
-				key,
-				label: label(Object.keys(body)),
-				href,
-				method: "PATCH",
-				path,
-				body,
-				base: { ...kept?.base, ...origin(key, change, before) },
-				etag: kept?.etag ?? etag,
-				automatic: true,
-			});
-			return null;
-		}
+		const kept = find(key);
+		const body = { ...kept?.body, ...change };
+		const entry = {
+			key,
+			label: label(Object.keys(body)),
+			href,
+			method: "PATCH",
+			path,
+			body,
+			base: { ...kept?.base, ...origin(key, change, before) },
+			etag: kept?.etag ?? etag,
+			automatic: true,
+		};
+		const answer = await keepWhile(() => patch(path, change, { etag }), entry, kept);
+		if (answer !== null) forget(key, Object.keys(change), label);
+		return answer;
 	});
 }
 
@@ -139,13 +154,16 @@ export function forget(key, fields, label) {
 
 /** While claimed, an entry is its view's to send. */
 export function claim(key) {
-	claims.add(key);
-	return () => claims.delete(key) && changed();
+	const mine = { key };
+	claims.add(mine);
+	return () => claims.delete(mine) && changed();
 }
+
+const isClaimed = ({ key }) => [...claims].some((one) => one.key === key);
 
 /** Those that wait for the user's word or for the network. */
 export const waiting = () =>
-	all().filter((entry) => !claims.has(entry.key) && !entry.waits && !((entry.due ?? 0) > Date.now()));
+	all().filter((entry) => !isClaimed(entry) && !entry.waits && !((entry.due ?? 0) > Date.now()));
 
 /** Whether leaving the page loses something. */
 export const atRisk = () => unstored.size > 0 || queued > 0;

@@ -4,7 +4,7 @@ import { get, newKey, post, withQuery } from "../api.js";
 import { tell } from "../applications.js";
 import { FIELDS, ROWS_MAX, faultOf, fieldOf, format, parse } from "../csv.js";
 import { $, debounce, h } from "../dom.js";
-import { dropDraft, keepDraft, readDraft } from "../draft.js";
+import { dropDraft, keepDraft, readDraft, sendDraft } from "../draft.js";
 import { PRIORITY, count, since } from "../labels.js";
 import * as outbox from "../outbox.js";
 import { guess } from "../posting.js";
@@ -90,8 +90,8 @@ async function create(values) {
 		...(values.location.trim() && { location: values.location.trim() }),
 		...(values.job_url.trim() && { job_url: values.job_url.trim() }),
 	};
-	const made = await outbox.create("/applications", body, `New: ${body.role_title} at ${body.company_name}`);
-	dropDraft(DRAFT);
+	const label = `New: ${body.role_title} at ${body.company_name}`;
+	const made = await sendDraft(DRAFT, values, () => outbox.create("/applications", body, label));
 	if (made === null) {
 		toast("It could not be sent and is kept here. It is sent when the network is back.");
 		return go("/board");

@@ -2,7 +2,7 @@
 
 import { get, patch, remove } from "../api.js";
 import { h } from "../dom.js";
-import { dropDraft, keepDraft, readDraft } from "../draft.js";
+import { keepDraft, readDraft, sendDraft } from "../draft.js";
 import { editor } from "../editor.js";
 import { icon } from "../icons.js";
 import { FOCUS } from "../labels.js";
@@ -32,12 +32,10 @@ function newResume() {
 					oninput: (event) => keepDraft(DRAFT, Object.fromEntries(new FormData(event.currentTarget))),
 				},
 				async (values) => {
-					const made = await outbox.create(
-						"/resumes",
-						{ name: values.name.trim(), focus_area: values.focus_area, content: values.content },
-						`New résumé: ${values.name.trim()}`,
+					const body = { name: values.name.trim(), focus_area: values.focus_area, content: values.content };
+					const made = await sendDraft(DRAFT, values, () =>
+						outbox.create("/resumes", body, `New résumé: ${body.name}`),
 					);
-					dropDraft(DRAFT);
 					if (made === null) {
 						toast("It could not be sent and is kept here. It is sent when the network is back.");
 						return go("/resumes");

@@ -8,6 +8,7 @@ from stack import PASSWORD, wait_for
 
 TEXT = "What I found out about them."
 DESCRIPTION = "A position of which this text is the description, long enough to be one."
+UNDO = 8000  # ms that undoing is offered
 
 # What changes something passes, or is lost, held back until it is let go, or answered by nobody but this: busy, or too late.
 # Timers of long waits run when the test says so.
@@ -320,3 +321,91 @@ def test_what_waited_before_a_change_that_is_refused_waits_still(page, stack, us
     page.click("Save")
     page.wait(lambda: page.queries("[aria-invalid=true]"), "a word about it")
     assert kept(page) == before
+
+
+# ---- Undoing ----
+
+def delete(page):
+    page.click("Delete Engineer at Acme")
+    page.find("control", "Undo")
+
+
+def test_a_deletion_after_one_that_was_undone_can_be_undone_as_long(page, stack, user, application):
+    page.sign_in(user, "/table")
+    page.find("control", "Delete Engineer at Acme")
+    way(page, "pass")
+    delete(page)
+    page.click("Undo")
+    page.find("control", "Delete Engineer at Acme")
+    delete(page)
+    page.hold_undo()
+    run_timers(page)
+    flush(page)
+    assert companies(stack, user) == ["Acme"]
+    page.click("Undo")
+    page.find("control", "Delete Engineer at Acme")
+    flush(page)
+    assert companies(stack, user) == ["Acme"]
+
+
+def test_a_toast_stays_as_long_as_it_has_the_pointer_or_the_focus(page, stack, user, application):
+    page.sign_in(user, "/table")
+    page.find("control", "Delete Engineer at Acme")
+    way(page, "pass")
+    delete(page)
+    for last in ("pointer", "focus"):
+        page.script("""
+            const box = document.querySelector(".toast");
+            const pointer = (name) => box.dispatchEvent(new MouseEvent(name));
+            const undo = box.querySelector("button");
+            pointer("mouseenter");
+            undo.focus();
+            if (arguments[0] === "focus") return pointer("mouseleave");
+            pointer("mouseleave");
+            undo.blur();
+            pointer("mouseenter");""", last)
+        run_timers(page)
+        assert page.has("control", "Undo"), last
+    page.script("document.querySelector('.toast button').blur();")
+    run_timers(page)
+    wait_for(lambda: companies(stack, user) == [], 30, "it is deleted")
+
+
+def test_another_tab_does_not_send_a_deletion_while_undoing_is_offered(page, stack, user, application):
+    page.sign_in(user, "/table")
+    delete(page)
+    page.hold_undo()
+    due = lambda: [entry["due"] for entry in kept(page).values()]  # noqa: E731
+    before = due()
+    page.wait(lambda: due() > before, "it is put off")
+    page.wait(lambda: due() > [before[0] + UNDO / 2], "it is put off, again and again")
+    page.click("Undo")
+    page.find("control", "Delete Engineer at Acme")
+    assert kept(page) == {}
+    assert companies(stack, user) == ["Acme"]
+
+
+def test_undoing_a_deletion_that_is_on_its_way_in_another_tab_says_that_it_is_too_late(page, stack, user, application):
+    page.sign_in(user, "/table")
+    page.find("control", "Delete Engineer at Acme")
+    first = page.tab("/table")
+    page.find("control", "Delete Engineer at Acme")
+    way(page, "hold")
+    second = page.to(first)
+    delete(page)
+    page.hold_undo()
+    page.to(second)
+    page.script("""import("/js/outbox.js").then(({ flush }) => {
+        const now = Date.now;
+        Date.now = () => now() + 60_000;
+        flush();
+    });""")
+    page.wait(lambda: page.script("return net.held.length;") == 1, "it is on its way")
+    page.to(first)
+    page.click("Undo")
+    page.to(second)
+    let_go(page)
+    nothing_is_under_way(page)
+    page.to(first)
+    page.sees("It is too late")
+    assert companies(stack, user) == [] and not page.has("control", "Delete Engineer at Acme")

@@ -7,6 +7,7 @@ import * as outbox from "./outbox.js";
 import { complain, toast } from "./ui.js";
 
 const UNDO = 8000;
+const AGAIN = 2000; // ms after which other tabs are told anew that it may be undone
 
 /** Events "changed" (detail: the application), "removed", "restored" (detail: its id), "created". */
 export const applications = new EventTarget();
@@ -145,21 +146,28 @@ export function removeLater(row) {
 		automatic: true,
 	});
 	const free = outbox.claim(key); // as long as the pointer rests on it, the toast stays
+	/** Goes on with the entry as it is, if there is one, when no other tab is sending it. */
+	const inTurn = (run) => outbox.inTurn(key, () => run(outbox.find(key)));
+	const due = (time) => (entry) => entry && outbox.keep({ ...entry, due: time });
+	const timer = setInterval(() => inTurn(due(Date.now() + UNDO)), AGAIN);
 	tell("removed", row.id);
 	toast(`${row.role_title} at ${row.company_name} is deleted.`, {
 		action: "Undo",
 		ms: UNDO,
-		run: () => {
-			free();
-			if (outbox.find(key) === undefined) return toast("It is too late: it has been deleted.", { bad: true });
-			outbox.discard(key);
-			tell("restored", row.id);
+		run: async () => {
+			clearInterval(timer);
+			const there = await inTurn((entry) => {
+				outbox.discard(key);
+				free();
+				return entry !== undefined;
+			});
+			if (there) tell("restored", row.id);
+			else toast("It is too late: it has been deleted.", { bad: true });
 		},
-		ended: () => {
+		ended: async () => {
+			clearInterval(timer);
+			await inTurn(due(0));
 			free();
-			const entry = outbox.find(key);
-			if (entry === undefined) return;
-			outbox.keep({ ...entry, due: 0 });
 			outbox.flush().catch(() => {});
 		},
 	});

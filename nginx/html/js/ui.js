@@ -21,7 +21,11 @@ export function announce(text) {
  */
 export function toast(text, { action, run, ended, ms = 6000, bad = false } = {}) {
 	let timer;
+	let done = false;
+	const holds = new Set();
 	const finish = (call) => {
+		if (done) return;
+		done = true; // what has the focus loses it when the box goes, which is not the end of a rest
 		clearTimeout(timer);
 		const held = box.contains(document.activeElement);
 		box.remove();
@@ -29,16 +33,25 @@ export function toast(text, { action, run, ended, ms = 6000, bad = false } = {})
 		call?.();
 	};
 	const wait = () => {
-		timer = setTimeout(() => finish(ended), ms);
+		clearTimeout(timer);
+		if (!done && holds.size === 0) timer = setTimeout(() => finish(ended), ms);
+	};
+	const hold = (by) => () => {
+		holds.add(by);
+		clearTimeout(timer);
+	};
+	const release = (by) => () => {
+		holds.delete(by);
+		wait();
 	};
 	const box = h(
 		"div",
 		{
 			class: bad ? "toast bad" : "toast",
-			onmouseenter: () => clearTimeout(timer),
-			onmouseleave: wait,
-			onfocusin: () => clearTimeout(timer),
-			onfocusout: wait,
+			onmouseenter: hold("pointer"),
+			onmouseleave: release("pointer"),
+			onfocusin: hold("focus"),
+			onfocusout: release("focus"),
 		},
 		h("p", null, text),
 		action && h("button", { type: "button", class: "link", onclick: () => finish(run) }, action),

@@ -8,6 +8,7 @@ from stack import PASSWORD, wait_for
 
 TEXT = "What I found out about them."
 DESCRIPTION = "A position of which this text is the description, long enough to be one."
+RESUME = "# Ada Example\n\nEngineer in Berlin, who has built things that work.\n\n## Experience\n\n- **Engineer, Acme**: tools\n"
 UNDO = 8000  # ms that undoing is offered
 
 # What changes something passes, or is lost, held back until it is let go, or answered by nobody but this: busy, or too late.
@@ -51,6 +52,10 @@ def run_timers(page):
         const due = [...(window.net?.timers ?? [])];
         window.net?.timers.clear();
         for (const [, run] of due) run();""")
+
+
+def is_to_be_sent_again(page):
+    page.wait(lambda: page.script("return net.timers.size;") == 1, "it was told to come again")
 
 
 def let_go(page):
@@ -124,7 +129,7 @@ def test_a_change_to_be_sent_again_is_not_made_in_the_account_of_who_signs_in_th
     way(page, "busy")
     page.fill("Email", "changed-" + user.email)
     save_name(page, "Ada Changed")
-    page.sees("trying again in 15 s")
+    is_to_be_sent_again(page)
     way(page, "pass")
     sign_out(page)
     sign_in_here(page, other)
@@ -147,7 +152,7 @@ def test_a_change_that_waits_for_another_is_not_made_in_the_account_of_who_signs
     page.find("field", "Your name")
     way(page, "busy")
     save_name(page, "First Change")
-    page.sees("trying again in 15 s")
+    is_to_be_sent_again(page)
     way(page, "pass")
     page.script("""
         import("/js/outbox.js").then(({ update }) => update({ key: "profile", label: () => "Your profile", path: "/me",
@@ -173,7 +178,7 @@ def test_a_creation_to_be_sent_again_is_not_made_in_the_account_of_who_signs_in_
     page.fill("The posting", DESCRIPTION)
     way(page, "busy")
     page.click("Add the application")
-    page.sees("trying again in 15 s")
+    is_to_be_sent_again(page)
     way(page, "pass")
     sign_out(page)
     first = page.tab("/sign-in")
@@ -196,7 +201,7 @@ def test_who_has_signed_out_is_not_asked_to_sign_in_again_for_what_was_on_its_wa
     page.find("field", "Your name")
     way(page, "busy")
     save_name(page, "Ada Changed")
-    page.sees("trying again in 15 s")
+    is_to_be_sent_again(page)
     sign_out(page)
     run_timers(page)
     nothing_is_under_way(page)
@@ -251,7 +256,9 @@ def test_a_text_that_was_not_saved_when_its_user_signed_out_is_kept_for_that_use
 def test_a_profile_that_another_tab_tells_of_is_not_shown_to_another_user(page, stack, user):
     page.sign_in(user, "/account")
     page.find("field", "Your name")
-    module(page, "session", "module.session.addEventListener('user', () => { (window.heard ??= []).push(module.currentUser().full_name); });")
+    module(page, "session", """
+        window.heard = [];
+        module.session.addEventListener("user", () => heard.push(module.currentUser().full_name));""")
     page.script("""
         const [own, other] = arguments;
         const channel = new BroadcastChannel("jobforge-session");
@@ -259,8 +266,8 @@ def test_a_profile_that_another_tab_tells_of_is_not_shown_to_another_user(page, 
         tell(own, "Ada Renamed");
         tell(other, "Other Person");
         tell(own, "Ada Renamed");""", str(user.id), str(stack.user().id))
-    page.wait(lambda: page.script("return (window.heard ?? []).filter((name) => name === 'Ada Renamed').length;") == 2, "both are heard")
-    assert page.script("return window.heard;") == ["Ada Renamed", "Ada Renamed"]
+    page.wait(lambda: page.script("return heard.filter((name) => name === 'Ada Renamed').length;") == 2, "both are heard")
+    assert page.script("return heard;") == ["Ada Renamed", "Ada Renamed"]
 
 
 # ---- A page that is left ----
@@ -270,7 +277,7 @@ def test_a_change_to_be_sent_again_is_still_there_after_a_reload(page, stack, us
     page.find("field", "Your name")
     way(page, "busy")
     save_name(page, "Typed And Kept")
-    page.sees("trying again in 15 s")
+    is_to_be_sent_again(page)
     page.reload()
     page.find("field", "Your name")
     flush(page)
@@ -285,7 +292,7 @@ def test_a_creation_to_be_sent_again_is_still_there_after_a_reload_and_is_made_o
     page.fill("The posting", DESCRIPTION)
     way(page, "busy")
     page.click("Add the application")
-    page.sees("trying again in 15 s")
+    is_to_be_sent_again(page)
     page.reload()
     page.wait(lambda: page.value("Company") == "", "a form for another one")
     flush(page)
@@ -321,6 +328,65 @@ def test_what_waited_before_a_change_that_is_refused_waits_still(page, stack, us
     page.click("Save")
     page.wait(lambda: page.queries("[aria-invalid=true]"), "a word about it")
     assert kept(page) == before
+
+
+# ---- A text of another tab ----
+
+def test_typing_in_one_tab_does_not_take_the_place_of_what_another_could_not_send(page, stack, user):
+    path = f"/resumes/{user.post('/resumes', {'name': 'General', 'content': RESUME}).ok(201)['id']}"
+    page.expect(412)
+    page.sign_in(user, path)
+    page.wait(lambda: page.texts(".save-state") == ["Saved"], "the editor")
+    second = page.driver.current_window_handle
+    page.tab(path)
+    page.wait(lambda: page.texts(".save-state") == ["Saved"], "the editor in the other tab")
+    way(page, "lose")
+    page.replace(page.query("textarea.markdown"), RESUME + "Typed first.")
+    page.wait(lambda: page.texts(".save-state") == ["Kept here, not sent yet"], "it is kept")
+    page.driver.close()
+    page.driver.switch_to.window(second)
+    page.replace(page.query("textarea.markdown"), RESUME + "Typed second.")
+    wait_for(lambda: stack.sql("SELECT content FROM user_resumes WHERE user_id = %s", user.id) == [(RESUME + "Typed second.",)],
+             30, "the second is saved")
+    page.wait(lambda: page.texts(".save-state") == ["Saved"], "it says so")
+    assert [entry["body"]["content"] for entry in kept(page).values()] == [RESUME + "Typed first."]
+    page.sees("Not sent yet: General")
+    page.reload()
+    page.click("Compare")
+    page.sees("Typed first.", "Typed second.")
+    page.click("Keep mine")
+    wait_for(lambda: stack.sql("SELECT content FROM user_resumes WHERE user_id = %s", user.id) == [(RESUME + "Typed first.",)],
+             30, "the one that was chosen")
+    page.wait(lambda: kept(page) == {}, "nothing waits")
+
+
+def test_of_two_tabs_that_could_not_send_each_keeps_its_text_and_both_are_offered(page, stack, user, application):
+    path = f"/applications/{application['id']}/research_report"
+    page.expect(412)
+    page.sign_in(user, path)
+    page.wait(lambda: page.texts(".save-state") == ["Nothing written yet"], "the editor")
+    second = page.driver.current_window_handle
+    page.tab(path)
+    page.wait(lambda: page.texts(".save-state") == ["Nothing written yet"], "the editor in the other tab")
+    for text in ("Typed in the first.", "Typed in the second."):
+        way(page, "lose")
+        page.replace(page.query("textarea.markdown"), text)
+        page.wait(lambda: page.texts(".save-state") == ["Kept here, not sent yet"], "it is kept")
+        if text == "Typed in the first.":
+            page.driver.close()
+            page.driver.switch_to.window(second)
+    texts = lambda: {entry["body"]["content"] for entry in kept(page).values()}  # noqa: E731
+    assert texts() == {"Typed in the first.", "Typed in the second."}
+    page.reload()
+    page.wait(lambda: page.texts(".save-state") == ["Saved"], "one of them is sent")
+    wait_for(lambda: stack.sql("SELECT content FROM documents WHERE application_id = %s", application["id"]) ==
+             [("Typed in the first.",)], 30, "that of the first")
+    page.sees("Not sent yet")
+    page.reload()
+    page.click("Compare")
+    page.sees("Typed in the first.", "Typed in the second.")
+    page.click("Take the other version")
+    page.wait(lambda: kept(page) == {}, "nothing waits")
 
 
 # ---- Undoing ----

@@ -1,5 +1,6 @@
 // A Markdown editor that saves by itself. What is typed is kept in the outbox until the server has it; what somebody else has
-// saved meanwhile is never overwritten.
+// saved meanwhile is never overwritten, nor what another tab keeps: each of the two then has an entry, and they are offered
+// one after the other.
 
 import { textConflict } from "./conflict.js";
 import { debounce, h } from "./dom.js";
@@ -124,7 +125,8 @@ export function editor(options) {
 	let failing = false; // whether the last save did not arrive
 	let closed = false;
 	let timer = 0;
-	const unclaim = outbox.claim(options.key);
+	let key = options.key; // of this editor's entry
+	let unclaim = outbox.claim(key);
 
 	const dirty = () => area.value !== (server.text ?? "");
 	const tooShort = () => [...area.value.trim()].length < options.least;
@@ -139,15 +141,23 @@ export function editor(options) {
 		words.textContent = number > 0 ? count(number, "word") : "";
 	};
 	const drop = () => {
-		if (mine !== null && outbox.find(options.key)?.body.content === mine) outbox.discard(options.key);
+		if (mine !== null && outbox.find(key)?.body.content === mine) outbox.discard(key);
 		mine = null;
+	};
+	const keepUnder = (other) => {
+		if (other === key) return;
+		unclaim();
+		key = other;
+		unclaim = outbox.claim(key);
 	};
 	/** While one types, other tabs are not to offer what is on its way already. */
 	const keepDraft = (typing = false) => {
 		if (!dirty() || area.value === "") return drop();
+		const there = outbox.find(key)?.body.content ?? mine;
+		if (there !== mine) keepUnder(`${options.key}#${crypto.randomUUID()}`);
 		mine = area.value;
 		outbox.keep({
-			key: options.key,
+			key,
 			label: options.label,
 			href: options.href,
 			method: options.method,
@@ -265,7 +275,8 @@ export function editor(options) {
 	const renderSoon = debounce(render, 100);
 
 	async function open() {
-		const draft = outbox.find(options.key);
+		const draft = outbox.all().find((entry) => entry.key.split("#")[0] === options.key);
+		keepUnder(draft?.key ?? key);
 		mine = draft?.body.content ?? null;
 		try {
 			server = await options.load();
@@ -340,7 +351,7 @@ export function editor(options) {
 		const first = server.text === null;
 		try {
 			await options.send(text, at());
-			if (outbox.find(options.key)?.body.content === text) outbox.discard(options.key);
+			if (outbox.find(key)?.body.content === text) outbox.discard(key);
 			options.saved?.(first);
 		} catch {
 			// It is in the outbox.
@@ -374,7 +385,7 @@ export function editor(options) {
 			saveSoon.cancel();
 			clearTimeout(timer);
 			if (dirty() && place.contains(area)) keepDraft();
-			sendRest().finally(unclaim);
+			sendRest().finally(() => unclaim());
 			closed = true;
 			removeEventListener("online", online);
 			removeEventListener("pagehide", leave);
